@@ -1,0 +1,1 @@
+"""ZooCache for Flask."""
