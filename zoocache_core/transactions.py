@@ -1,0 +1,135 @@
+"""What an open database transaction has written and nobody else may see yet.
+
+An ORM adapter keeps one :class:`WriteBuffer` for each open transaction. Every write puts its tags
+in; the outermost commit takes them out to be invalidated, a rollback drops them, and in between
+:meth:`WriteBuffer.touches` tells which cached results the transaction must neither read nor store.
+
+The buffer is a journal and a savepoint is a position in it, so rolling back to a savepoint is
+cutting the journal off there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Final
+
+from zoocache_core.tags import invalidation_target
+
+__all__ = ["MAX_SIBLINGS", "WriteBuffer"]
+
+MAX_SIBLINGS: Final = 1000
+"""So many tags below one parent are kept one by one; from then on the parent stands for them. A
+transaction that saves a million rows must neither hold nor send a million tags."""
+
+
+class WriteBuffer:
+    """The tags that one transaction has written, in order, with savepoints.
+
+    Not thread-safe: a database transaction belongs to one thread at a time, and so does this.
+    """
+
+    __slots__ = ("_above", "_siblings", "_tags")
+
+    def __init__(self) -> None:
+        self._rebuild(())
+
+    def __bool__(self) -> bool:
+        """Whether anything was written: if not, the transaction reads what everybody reads."""
+        return bool(self._tags)
+
+    def touch(self, *tags: str) -> None:
+        """Record that the rows which `tags` stand for were written. Cost: the depth of each tag.
+
+        ``user:*`` means ``user`` and ``*`` means everything, as they do to ``invalidate``.
+
+        Raises:
+            InvalidTag: a tag is malformed; those before it are recorded.
+        """
+        for tag in tags:
+            target = invalidation_target(tag)
+            while not self._covers(target):
+                self._add(target)
+                parent = target.rpartition(":")[0]
+                if self._siblings.get(parent, 0) < MAX_SIBLINGS:
+                    break
+                target = parent
+
+    def savepoint(self) -> int:
+        """Return a token for :meth:`rollback_to`. Releasing a savepoint needs no call."""
+        return len(self._tags)
+
+    def rollback_to(self, savepoint: int) -> bool:
+        """Forget what was written after `savepoint`; return whether that was anything.
+
+        The savepoint itself stays, as it does in SQL. One that lies behind the end of the journal
+        was undone together with an earlier one, and nothing is left of it.
+        """
+        if savepoint >= len(self._tags):
+            return False
+        self._rebuild(islice(self._tags, savepoint))
+        return True
+
+    def pending(self) -> tuple[str, ...]:
+        """What to invalidate if the transaction commits, without tags that others cover."""
+        return tuple(tag or "*" for tag in self._tags if not self._ancestor_written(tag))
+
+    def commit(self) -> tuple[str, ...]:
+        """Empty the buffer and return what to invalidate now that the rows are committed."""
+        tags = self.pending()
+        self._rebuild(())
+        return tags
+
+    def rollback(self) -> bool:
+        """Empty the buffer, because nothing of it happened; return whether it held anything."""
+        return self.rollback_to(0)
+
+    def touches(self, dep: str) -> bool:
+        """Whether `dep` covers something that this transaction wrote.
+
+        True exactly when ``invalidate(*pending())`` would outdate an entry that depends on `dep`.
+        Cost: the depth of `dep`.
+        """
+        if not self._tags:
+            return False
+        if dep == "*":
+            return True
+        if dep.endswith(":*"):
+            node = dep[:-2]
+            return node in self._above or self._covers(node)
+        return self._covers(dep)
+
+    def touches_any(self, deps: Iterable[str]) -> bool:
+        """Whether one of `deps` covers something that this transaction wrote."""
+        return bool(self._tags) and any(map(self.touches, deps))
+
+    def _covers(self, tag: str) -> bool:
+        return tag in self._tags or self._ancestor_written(tag)
+
+    def _ancestor_written(self, tag: str) -> bool:
+        if tag and "" in self._tags:
+            return True
+        end = tag.find(":")
+        while end != -1:
+            if tag[:end] in self._tags:
+                return True
+            end = tag.find(":", end + 1)
+        return False
+
+    def _add(self, tag: str) -> None:
+        self._tags[tag] = None
+        parent = tag.rpartition(":")[0]
+        if parent:
+            self._siblings[parent] = self._siblings.get(parent, 0) + 1
+        while parent and parent not in self._above:
+            self._above.add(parent)
+            parent = parent.rpartition(":")[0]
+
+    def _rebuild(self, tags: Iterable[str]) -> None:
+        journal = tuple(tags)
+        # A dict keeps the order of insertion, so it is journal and index in one.
+        self._tags: dict[str, None] = {}
+        self._above: set[str] = set()
+        self._siblings: dict[str, int] = {}
+        for tag in journal:
+            self._add(tag)
