@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -153,36 +152,36 @@ def test_no_redis_anywhere_is_an_error_that_names_the_remedy(
         redis_servers.find_redis_server()
 
 
+def run_program(source: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", textwrap.dedent(source)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 def test_servers_end_with_the_interpreter_that_started_them() -> None:
-    program = """
+    ended = run_program("""
         from tests.servers import RedisServer
         server = RedisServer().start()
         print(server.pid, server.directory)
         raise SystemExit("an error nobody handles")
-    """
-    ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """)
     pid, directory = ended.stdout.split()
     assert "an error nobody handles" in ended.stderr
     assert wait_until(lambda: not psutil.pid_exists(int(pid)), deadline=10)
     assert not Path(directory).exists()
 
 
-def test_a_forked_child_that_exits_leaves_the_server_alone(private_redis: RedisServer) -> None:
-    child = os.fork()
-    if child == 0:
-        try:
-            private_redis.close()
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-    assert private_redis.answers()
-    assert private_redis.directory.exists()
+def test_a_forked_child_that_exits_leaves_the_server_alone() -> None:
+    ended = run_program("""
+        import os, sys
+        from tests.servers import RedisServer
+        server = RedisServer().start()
+        child = os.fork()
+        if child == 0:
+            sys.exit()
+        os.waitpid(child, 0)
+        print(server.answers(), server.directory.exists())
+    """)
+    assert ended.stdout.split() == ["True", "True"], ended.stderr
 
 
 def test_postgres_answers_and_databases_are_separate(postgres: PostgresServer) -> None:
