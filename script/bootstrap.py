@@ -159,7 +159,7 @@ def test(arguments: list[str]) -> int:
     tests = test_gates(arguments)
     results = {gate: gate.run() for gate in (*STATIC_GATES, *tests)}
     # A selection such as `-k name` may leave one of several test runs empty, but not all of them.
-    if any(results[gate] != NO_TESTS_COLLECTED for gate in tests):
+    if arguments and any(results[gate] != NO_TESTS_COLLECTED for gate in tests):
         results.update({gate: 0 for gate in tests if results[gate] == NO_TESTS_COLLECTED})
     say("Summary")
     for gate, status in results.items():
