@@ -144,7 +144,8 @@ NO_TESTS_COLLECTED = 5
 
 
 def test_gates(arguments: list[str]) -> list[Gate]:
-    if any((ROOT / argument.partition("::")[0]).exists() for argument in arguments):
+    paths = [argument.partition("::")[0] for argument in arguments if "/" in argument]
+    if any((ROOT / path).exists() for path in paths):
         return [Gate("tests", ("pytest", *arguments))]
     return [
         Gate(name, ("pytest", *paths, *arguments))
