@@ -76,6 +76,11 @@ def validate_many(tags: str | Iterable[str]) -> tuple[str, ...]:
     """
     if isinstance(tags, str):
         return (validate_dep(tags),)
+    if type(tags) is list or type(tags) is tuple:
+        if not tags:
+            return ()
+        if len(tags) == 1 and type(tags[0]) is str and tags[0] in _valid_deps:
+            return (tags[0],)
     try:
         iterator = iter(tags)
     except TypeError:

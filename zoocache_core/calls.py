@@ -1,0 +1,272 @@
+"""A cached computation from lookup to landing, as one flow for blocking and asynchronous callers.
+
+The order of things is what makes the promises hold:
+
+1. Look for a valid entry.
+2. Become the leader of the key's flight, or follow the one that there is.
+3. A leader takes its stamp *before* it runs the function, so that an invalidation during the run
+   makes the result invalid by construction (no stale write).
+4. A follower takes a landing only if it is still valid for what it was computed from; so a caller
+   that arrived after an invalidation never gets a result from before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from zoocache_core.deps import Scope, activate, current_scope
+from zoocache_core.errors import StorageIsFull, UnsupportedValue
+from zoocache_core.flight import Flight, Landing
+from zoocache_core.flows import Flow
+from zoocache_core.reading import Found
+from zoocache_core.storage.base import Entry, Leases, StorageUnavailable
+from zoocache_core.trie import CALLS
+
+if TYPE_CHECKING:
+    from zoocache_core.runtime import Runtime
+
+__all__ = ["Call", "Outcome", "call"]
+
+_ROUNDS = 8
+"""How often a follower whose landing was outdated tries again before it computes for itself."""
+
+Outcome = tuple[Any, "Exception | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request for a cached computation.
+
+    ``function`` is called with ``args`` and ``kwargs``, or awaited by an asynchronous caller.
+    ``deps`` are valid tags. ``ttl`` is in seconds, or ``None``, or a callable that derives it from
+    the value. ``admit`` says whether a value may be stored and shared. ``refresh`` computes even
+    if there is a valid entry.
+    """
+
+    key: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] | None = None
+    deps: Iterable[str] = ()
+    ttl: float | Callable[[Any], float | None] | None = None
+    admit: Callable[[Any], bool] | None = None
+    refresh: bool = False
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _compute(scope: Scope, call: Call) -> Outcome:
+    activate(scope)
+    try:
+        return call.function(*call.args, **(call.kwargs or {})), None
+    except Exception as error:  # noqa: BLE001  handed to the caller and to those who wait
+        return None, error
+    finally:
+        activate(scope.parent)
+
+
+async def _acompute(scope: Scope, call: Call) -> Outcome:
+    activate(scope)
+    try:
+        return await call.function(*call.args, **(call.kwargs or {})), None
+    except Exception as error:  # noqa: BLE001  handed to the caller and to those who wait
+        return None, error
+    finally:
+        activate(scope.parent)
+
+
+def pass_outward(scope: Scope | None, deps: Iterable[str], key: str) -> None:
+    """Make the enclosing computation depend on what the result for ``key`` depends on."""
+    if scope is not None:
+        scope.deps.update(deps)
+        scope.deps.add(f"{CALLS}:{key}")
+
+
+def call(engine: Runtime, request: Call, blocking: bool) -> Flow[Any]:
+    """The value of ``request``: from the cache, from another caller's flight, or computed here."""
+    key, flights = request.key, engine.flights
+    outer = current_scope()
+    if outer is not None and outer.encloses(engine, key):
+        # Re-entry: the caller is (part of) the flight it would have to wait for.
+        return (yield from _alone(engine, request, outer))
+    overdue: Flight | None = None
+    loop = _running_loop()
+    for _ in range(_ROUNDS):
+        landed_before = flights.landed
+        if not request.refresh and (found := (yield engine.find_step(key))) is not None:
+            pass_outward(outer, found[0].deps, key)
+            return found[1]
+        scope = Scope(engine, key, request.deps, engine.stamp(), outer)
+        flight, leads = flights.board(key, scope, None if blocking else loop, engine.trie, overdue)
+        if leads:
+            recheck = flights.landed != landed_before and not request.refresh
+            return (yield from _lead(engine, request, flight, recheck))
+        held = flights.led_by(outer)
+        if flights.wait_would_never_end(flight, held, loop if blocking else None):
+            break
+        landing = yield from _follow(engine, key, flight, held)
+        if landing is None:
+            overdue = flight
+            continue
+        if landing.abandoned:
+            continue
+        entry, error = landing.entry, landing.error
+        if entry is None and error is None:
+            break
+        of = flight.scope if entry is None else entry
+        deps = tuple(of.deps)
+        if not engine.trie.valid(deps, of.stamp, key) or engine.hides(deps, of.stamp):
+            continue
+        pass_outward(outer, deps, key)
+        if error is not None:
+            raise error
+        return entry.value()  # type: ignore[union-attr]
+    return (yield from _alone(engine, request, outer))
+
+
+def _alone(engine: Runtime, request: Call, outer: Scope | None) -> Flow[Any]:
+    """Run the function for this caller only; nothing is stored or shared."""
+    scope = Scope(engine, request.key, request.deps, engine.stamp(), outer)
+    value, error = yield (_compute, _acompute, (scope, request))
+    _leave(scope)
+    if error is not None:
+        raise error
+    return value
+
+
+def _leave(scope: Scope) -> None:
+    if scope.parent is not None:
+        scope.parent.absorb(scope)
+        scope.parent.deps.add(f"{CALLS}:{scope.key}")
+
+
+def _follow(engine: Runtime, key: str, flight: Flight, held: set[Flight]) -> Flow[Landing | None]:
+    engine.counts.flight_waits += 1
+    began = engine.now()
+    engine.flights.hold(held, flight)
+    try:
+        landing: Landing | None = yield (flight.wait, flight.await_, (engine.flight_timeout,))
+    finally:
+        engine.flights.release(held, flight)
+    for sink in engine.sinks:
+        sink.flight_wait(key, engine.now() - began)
+    return landing
+
+
+def _lead(engine: Runtime, request: Call, flight: Flight, recheck: bool) -> Flow[Any]:
+    key, scope = request.key, flight.scope
+    landing = Landing(abandoned=True)
+    lease = None
+    try:
+        if recheck and (found := (yield engine.find_step(key, quiet=True))) is not None:
+            # Another flight landed between this caller's lookup and its boarding.
+            landing = Landing(entry=found[0])
+            pass_outward(scope.parent, found[0].deps, key)
+            return found[1]
+        if engine.storage.leases is not None:
+            lease, found = yield from _take_turn(engine, engine.storage.leases, key)
+            if found is not None and not request.refresh:
+                landing = Landing(entry=found[0])
+                pass_outward(scope.parent, found[0].deps, key)
+                return found[1]
+            # Nothing has been read yet, and waiting may have taken a while.
+            scope.stamp = engine.stamp()
+        value, error = yield (_compute, _acompute, (scope, request))
+        if error is not None:
+            if scope.forbidden is None and not engine.uncommitted():
+                landing = Landing(error=error)
+            else:
+                landing = Landing()
+            raise error
+        entry = _entry(engine, request, scope, value)
+        if entry is not None:
+            yield from store(engine, key, entry)
+        landing = Landing(entry=entry)
+        return value
+    except GeneratorExit:
+        # The event loop is being closed: no step can be taken any more. The lease ends by itself.
+        lease = None
+        raise
+    finally:
+        engine.flights.land(key, flight, landing)
+        _leave(scope)
+        if lease is not None:
+            yield from _give_back(engine, key, lease)
+
+
+def _take_turn(engine: Runtime, leases: Leases, key: str) -> Flow[tuple[Any, Found | None]]:
+    """This process's lease to compute ``key``, or the entry that another one's computation left.
+
+    Neither, if the storage cannot be reached or the holder takes longer than ``flight_timeout``.
+    """
+    deadline = time.monotonic() + engine.flight_timeout
+    while True:
+        try:
+            lease = yield (leases.acquire, leases.aacquire, (key,))
+        except StorageUnavailable as error:
+            engine.failed("lease", error)
+            return None, None
+        if lease is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None, None
+            yield (leases.wait, leases.await_, (key, left))
+        # Whoever had the lease before may have stored an entry since this caller looked.
+        found: Found | None = yield engine.find_step(key, quiet=True)
+        if found is not None and lease is not None:
+            yield from _give_back(engine, key, lease)
+            lease = None
+        if found is not None or lease is not None:
+            return lease, found
+
+
+def _give_back(engine: Runtime, key: str, lease: Any) -> Flow[None]:
+    leases = engine.storage.leases
+    if leases is None:
+        return
+    try:
+        yield (leases.release, leases.arelease, (key, lease))
+    except StorageUnavailable as error:
+        # It ends by itself.
+        engine.failed("lease", error)
+
+
+def _entry(engine: Runtime, request: Call, scope: Scope, value: Any) -> Entry | None:
+    """What to store for ``value``, or ``None`` if it must not be stored."""
+    if scope.forbidden is not None or engine.uncommitted():
+        return None
+    if request.admit is not None and not request.admit(value):
+        return None
+    try:
+        held, thaw = engine.storage.freeze(request.key, value)
+    except UnsupportedValue as error:
+        engine.warn_uncacheable(request.key, error)
+        return None
+    ttl = request.ttl(value) if callable(request.ttl) else request.ttl
+    return engine.entry(held, thaw, tuple(scope.deps), scope.stamp, ttl)
+
+
+def store(engine: Runtime, key: str, entry: Entry) -> Flow[None]:
+    """Store a computed entry if it is still valid. A failing storage is counted, never raised."""
+    epoch = engine.trie.epoch
+    if not engine.trie.valid(entry.deps, entry.stamp, key):
+        # Outdated while it was computed; storing it could only displace a newer one.
+        return
+    entry.judged = epoch
+    storage = engine.storage
+    try:
+        yield (storage.set, storage.aset, (key, entry))
+    except (StorageUnavailable, StorageIsFull) as error:
+        engine.failed("set", error)
+    else:
+        engine.counts.sets += 1
+        engine.tell_stored(key)

@@ -1,0 +1,338 @@
+"""What an engine is made of while it is configured: its parts, their lifecycle, their troubles.
+
+The operations a user calls are in ``engine``; this module is what the flows work with.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import threading
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import fields
+from datetime import timedelta
+from typing import Any
+
+from zoocache_core import forks
+from zoocache_core.assembly import Context, assemble
+from zoocache_core.errors import ConfigurationError, NotConfigured, UnsupportedValue
+from zoocache_core.events import EventSink, Stats
+from zoocache_core.fastpaths import Forget, Hit, local_forget, local_hit, no_forget, no_hit
+from zoocache_core.flight import Flights
+from zoocache_core.flows import Step, arun, run
+from zoocache_core.guards import Guard
+from zoocache_core.pruner import Pruner
+from zoocache_core.reading import Found, find
+from zoocache_core.sequence.base import Sequence as InvalidationSequence
+from zoocache_core.settings import Settings, seconds
+from zoocache_core.storage.base import Entry, Storage, Thaw
+from zoocache_core.trie import PrefixTrie
+
+__all__ = ["Runtime"]
+
+_log = logging.getLogger("zoocache")
+
+_WARNED_LIMIT = 1024
+
+_generations = itertools.count(1)
+
+
+class _Unset:
+    """Stands for every part of an engine that is not configured: any use of it says what to do."""
+
+    # Not `__getattr__` on the engine itself, which would slow down every access to its parts.
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotConfigured(
+            "ZooCache is used before it is configured. Call zoocache.configure() once when the "
+            "application starts, for example: "
+            'configure(storage_url="redis://localhost:6379", prefix="myapp"). In Django, set '
+            'ZOOCACHE = {} and add "zoocache_django" to INSTALLED_APPS.'
+        )
+
+    def __call__(self, *args: Any) -> Any:
+        self.__getattr__("__call__")
+
+    __iter__ = __bool__ = __call__
+
+
+_UNSET: Any = _Unset()
+
+
+class Runtime:
+    """The parts of an engine and their lifecycle.
+
+    The parts are set by :meth:`configure` and removed by :meth:`reset`; in between, using one of
+    them raises ``NotConfigured``. ``hit`` and ``forget`` are the hot paths (see
+    ``fastpaths``).
+    """
+
+    settings: Settings
+    trie: PrefixTrie
+    storage: Storage
+    sequence: InvalidationSequence
+    flights: Flights
+    counts: Stats
+    hit: Hit
+    forget: Forget
+    now: Callable[[], float]
+    flight_timeout: float
+    direct: bool
+    generation: int
+    sinks: tuple[EventSink, ...]
+
+    def __init__(self) -> None:
+        self._lifecycle = threading.RLock()
+        self.guards: tuple[Guard, ...] = ()
+        self._pruner: Pruner | None = None
+        self._direct_hit: Hit = no_hit
+        self._incidents: set[str] = set()
+        self._warned: set[str] = set()
+        self._unset()
+        forks.follow(self)
+
+    def _unset(self) -> None:
+        for part in Runtime.__annotations__:
+            setattr(self, part, _UNSET)
+
+    @property
+    def configured(self) -> bool:
+        """Whether :meth:`configure` has been called (and :meth:`reset` not since)."""
+        return self.settings is not _UNSET
+
+    def configure(self, **settings: Any) -> None:
+        """Set up the storage and everything else. Options are the fields of ``Settings``.
+
+        Calling it again with equal settings does nothing.
+
+        Raises:
+            ConfigurationError: an unknown or mistyped option, a storage that cannot be opened, or
+                other settings than those in force (call :meth:`reset` first to change them).
+        """
+        wanted = Settings.of(settings)
+        with self._lifecycle:
+            if self.configured:
+                if wanted != self.settings:
+                    raise ConfigurationError(
+                        f"ZooCache is configured already, with other settings: "
+                        f"{_differences(self.settings, wanted)}. Call reset() first to change them."
+                    )
+                return
+            self._assemble(wanted)
+
+    def _assemble(self, settings: Settings) -> None:
+        trie, counts = PrefixTrie(), Stats()
+        parts = assemble(
+            Context(settings, trie, self._evicted, self.failed, self.recovered, counts)
+        )
+        self.trie = trie
+        self.counts = counts
+        self.sinks = settings.events
+        self.now = settings.clock.monotonic
+        self.flights = Flights()
+        self.flight_timeout = settings.flight_timeout
+        self.storage = parts.storage
+        self.sequence = parts.sequence
+        self.direct = parts.local
+        self.forget = no_forget
+        self.generation = next(_generations)
+        if parts.local and not settings.events:
+            self._direct_hit = local_hit(
+                parts.storage.peek, trie, settings.clock, settings.read_extend_ttl, counts
+            )
+            self.forget = local_forget(trie, settings.clock, counts)
+        self._default_ttl = settings.default_ttl
+        self._incidents.clear()
+        self._warned.clear()
+        # Last: whoever sees the settings may use everything.
+        self.settings = settings
+        self._choose_hit()
+        if settings.auto_prune_secs is not None:
+            self._pruner = Pruner(self, settings.auto_prune_secs, settings.auto_prune_interval)
+
+    def reset(self) -> None:
+        """Close everything and forget the configuration. Stored entries stay where they are."""
+        with self._lifecycle:
+            if not self.configured:
+                return
+            if self._pruner is not None:
+                self._pruner.close()
+                self._pruner = None
+            sequence, storage = self.sequence, self.storage
+            self._unset()
+            self.guards = ()
+            self._direct_hit = no_hit
+            sequence.close()
+            storage.close()
+
+    def locks(self) -> list[Any]:
+        """Every lock to hold across a fork, outermost first."""
+        locks: list[Any] = [self._lifecycle]
+        if self.configured:
+            locks += [self.flights.lock, *self.storage.locks(), *self.sequence.locks()]
+        return locks
+
+    def after_fork(self) -> None:
+        """In a forked child: drop what belongs to the parent process."""
+        if self.configured:
+            self.flights.after_fork()
+            self.storage.after_fork()
+            self.sequence.after_fork()
+            if self._pruner is not None:
+                self._pruner.start()
+
+    # Reading
+
+    def find_step(self, key: str, quiet: bool = False) -> Step:
+        """The step that looks up and judges ``key``."""
+        return self.find, self.afind, (key, quiet)
+
+    def find(self, key: str, quiet: bool = False) -> Found | None:
+        return run(find(self, key, quiet))
+
+    async def afind(self, key: str, quiet: bool = False) -> Found | None:
+        return await arun(find(self, key, quiet))
+
+    # Writing
+
+    def stamp(self) -> int:
+        """The position of this process: what a computation that starts now is as new as.
+
+        Take it before reading the data, and hand it to :meth:`Engine.set`.
+        """
+        position = self.trie.position
+        for guard in self.guards:
+            earlier = guard.stamp()
+            if earlier is not None and earlier < position:
+                position = earlier
+        return position
+
+    def entry(
+        self, held: Any, thaw: Thaw | None, deps: tuple[str, ...], stamp: int, ttl: float | None
+    ) -> Entry:
+        """An entry that lives ``ttl`` seconds; ``None`` takes the default, infinity none."""
+        if ttl is None:
+            ttl = self._default_ttl
+        if ttl is None or ttl == math.inf:
+            return Entry(held, thaw, deps, stamp)
+        return Entry(held, thaw, deps, stamp, ttl, self.now() + ttl)
+
+    def publish(self, tags: Sequence[str], strict: bool = False) -> bool:
+        """Invalidate ``tags`` (``""`` is everything) without validating them."""
+        self.counts.invalidations += 1
+        if self.sinks:
+            self._announce(tags)
+        return self.sequence.publish(tags, strict)
+
+    async def apublish(self, tags: Sequence[str], strict: bool = False) -> bool:
+        """:meth:`publish` for asynchronous callers."""
+        self.counts.invalidations += 1
+        if self.sinks:
+            self._announce(tags)
+        return await self.sequence.apublish(tags, strict)
+
+    def prune(self, max_age_secs: float | timedelta) -> int:
+        """Drop the numbers of tags not invalidated for ``max_age_secs``; how many branches.
+
+        Entries that depend on a dropped tag and are older than its last invalidation are missed
+        once; none is ever served stale.
+        """
+        age = 0.0 if max_age_secs == 0 else seconds(max_age_secs, "max_age_secs")
+        return self.sequence.prune(self.now() - age, age)
+
+    def _announce(self, tags: Sequence[str]) -> None:
+        for sink in self.sinks:
+            sink.invalidate(tags)
+
+    # Database transactions
+
+    def add_guard(self, guard: Guard) -> None:
+        """Ask ``guard`` at every read and store, until :meth:`remove_guard`."""
+        with self._lifecycle:
+            self.guards = (*self.guards, guard)
+            self._choose_hit()
+
+    def remove_guard(self, guard: Guard) -> None:
+        """Stop asking ``guard``."""
+        with self._lifecycle:
+            self.guards = tuple(other for other in self.guards if other is not guard)
+            self._choose_hit()
+
+    def _choose_hit(self) -> None:
+        if self.configured:
+            self.hit = no_hit if self.guards else self._direct_hit
+
+    def hides(self, deps: Collection[str], stamp: int) -> bool:
+        """Whether a transaction of this context forbids it a value with these deps and stamp."""
+        return any(guard.hides(deps, stamp) for guard in self.guards)
+
+    def uncommitted(self) -> bool:
+        """Whether a transaction of this context forbids storing anything."""
+        return any(guard.uncommitted() for guard in self.guards)
+
+    # Counting and complaining
+
+    def count(self, outcome: str, key: str) -> None:
+        """Count a lookup that ended as ``hit``, ``miss`` or ``stale``."""
+        if outcome == "hit":
+            self.counts.hits += 1
+        else:
+            self.counts.misses += 1
+            self.counts.stale += outcome == "stale"
+        for sink in self.sinks:
+            getattr(sink, outcome)(key)
+
+    def tell_stored(self, key: str) -> None:
+        """Tell the sinks of a stored entry."""
+        for sink in self.sinks:
+            sink.set(key)
+
+    def _evicted(self, count: int) -> None:
+        self.counts.evictions += count
+        for sink in self.sinks:
+            sink.evict(count)
+
+    def failed(self, operation: str, error: BaseException) -> None:
+        """Count a failure the caller does not see; log the first of an incident."""
+        self.counts.errors += 1
+        for sink in self.sinks:
+            sink.error(operation, error)
+        if operation not in self._incidents:
+            self._incidents.add(operation)
+            _log.warning(
+                "Cache operation %r failed, continuing without it: %s: %s",
+                operation,
+                type(error).__name__,
+                error,
+            )
+
+    def recovered(self, operation: str) -> None:
+        """End an incident: the next failure of ``operation`` is logged again."""
+        if operation in self._incidents:
+            self._incidents.discard(operation)
+            _log.warning("Cache operation %r works again.", operation)
+
+    def warn_uncacheable(self, key: str, error: UnsupportedValue) -> None:
+        """Count a value that cannot be stored; log once per function."""
+        self.counts.errors += 1
+        for sink in self.sinks:
+            sink.error("freeze", error)
+        function = key.partition(":")[0]
+        if function not in self._warned and len(self._warned) < _WARNED_LIMIT:
+            self._warned.add(function)
+            _log.warning("The result of %s is returned but not cached: %s", function, error)
+
+
+def _differences(old: Settings, new: Settings) -> str:
+    changed = [
+        option.name
+        for option in fields(Settings)
+        if getattr(old, option.name) != getattr(new, option.name)
+    ]
+    return ", ".join(
+        name
+        if name == "secret_key"
+        else f"{name} is {getattr(old, name)!r}, not {getattr(new, name)!r}"
+        for name in changed
+    )

@@ -1,0 +1,1 @@
+"""Who numbers invalidations: one module an authority, all behind ``sequence.base.Sequence``."""

@@ -1,0 +1,1 @@
+"""Where entries live: one module a storage, all behind ``storage.base.Storage``."""
