@@ -12,6 +12,10 @@ A question is a module with:
     LOOPS       optional: runs of the statement in a round; else as many as fill ROUND_SECONDS
     ROUNDS      optional: rounds, where the default would take too long
     UNIT        optional: "ns" a run (default), or "bytes" that a run has left allocated
+    GROWTH      optional: the highest ratio of our last variant to our first that is good enough
+
+Contenders are `ours` and any other name; a coroutine function makes an asynchronous one, which is
+compared with `ours_async` where there is that.
 
 Every contender runs in a process of its own, for the memory and the garbage of one would slow
 another, and one of them shares our import name. In each round all of them take one turn, in an
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 OURS = "ours"
+OURS_ASYNC = "ours_async"
 PEER_A = "zoocache_pypi"
 ROUND_SECONDS = 0.02
 DEFAULT_ROUNDS = 15
@@ -76,12 +81,14 @@ class Answer:
     unit: str
     goals: dict[str, float]
     measurements: dict[str, Measurement]
+    asynchronous: frozenset[str]
 
     def ratio(self, contender: str) -> float | None:
-        """Ours to theirs: below 1 we are ahead. None where we did not take part."""
-        if OURS not in self.measurements:
-            return None
-        return self.measurements[OURS].median / self.measurements[contender].median
+        """Ours to theirs: below 1 we are ahead. None for ourselves, and where we are missing."""
+        ours, theirs = self.measurements.get(OURS), self.measurements[contender]
+        if contender in self.asynchronous:
+            ours = self.measurements.get(OURS_ASYNC, ours)
+        return None if ours is None or ours is theirs else ours.median / theirs.median
 
 
 class Worker:
@@ -175,6 +182,9 @@ def ask(file: Path, only: set[str] | None = None, rounds: int | None = None) -> 
             unit=getattr(question, "UNIT", "ns"),
             goals=goals.get(variant, {}) if variant in goals else goals,
             measurements=measurements,
+            asynchronous=frozenset(
+                name for name in names if inspect.iscoroutinefunction(getattr(question, name))
+            ),
         )
 
 

@@ -102,11 +102,23 @@ def markdown(answer: Answer) -> str:
         name = measurement.contender
         low, high = (amount(value) for value in measurement.quartiles)
         ratio = answer.ratio(name)
-        shown = "" if ratio is None or name == OURS else f"{ratio:.2f}"
+        shown = "" if ratio is None else f"{ratio:.2f}"
         text = f"**{label(name)}**" if name.startswith(OURS) else label(name)
         cells = (text, amount(measurement.median), f"{low} to {high}", shown, goal(answer, name))
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
+    return "\n".join(lines)
+
+
+def growth(answers: list[Answer], limit: float) -> str:
+    """A line a contender: how its last variant compares with its first."""
+    first, last = answers[0], answers[-1]
+    lines = []
+    for name in first.measurements:
+        ratio = last.measurements[name].median / first.measurements[name].median
+        line = f"- {label(name)}: from {first.variant} to {last.variant}, times {ratio:.2f}"
+        judged = f" (goal ≤ {limit:g}: {'met' if ratio <= limit else '**missed**'})"
+        lines.append(line + judged if name == OURS else line)
+    return "\n".join(lines)
 
 
 def goal(answer: Answer, contender: str) -> str:

@@ -7,7 +7,8 @@ import sys
 import time
 
 from benchmarks.measure import HERE, ask
-from benchmarks.report import machine, markdown, write_json
+from benchmarks.report import growth, machine, markdown, write_json
+from benchmarks.worker import load
 
 
 def suites() -> dict[str, list[str]]:
@@ -43,9 +44,15 @@ def main() -> None:
     answers = []
     for question in chosen.question or found[chosen.suite]:
         began = time.monotonic()
-        for answer in ask(HERE / chosen.suite / f"{question}.py", only, chosen.rounds):
-            answers.append(answer)
+        file = HERE / chosen.suite / f"{question}.py"
+        variants = []
+        for answer in ask(file, only, chosen.rounds):
+            variants.append(answer)
             print(f"\n{markdown(answer)}", flush=True)
+        limit = getattr(load(file), "GROWTH", None)
+        if limit is not None:
+            print(f"\n{growth(variants, limit)}", flush=True)
+        answers += variants
         print(f"({question}: {time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
     if chosen.question or only or chosen.rounds:
         return

@@ -49,6 +49,23 @@ def diskcache() -> dict[str, Any]:
     return {"run": "forget(tags[i])", "forget": cache.evict, "tags": TAGS, "before": before}
 
 
+async def ours_async() -> dict[str, Any]:
+    from zoocache_core import Engine
+
+    engine = Engine()
+
+    def before() -> None:
+        for key, tag in zip(KEYS, TAGS, strict=True):
+            engine.set(key, "value", deps=[tag])
+
+    return {
+        "run": "await forget(tags[i])",
+        "forget": engine.invalidate_async,
+        "tags": TAGS,
+        "before": before,
+    }
+
+
 async def cashews() -> dict[str, Any]:
     from cashews import Cache
 
