@@ -55,6 +55,7 @@ def _memory(context: Context) -> Parts:
             settings.max_entries,
             settings.read_extend_ttl,
             context.on_evict,
+            settings.cull_frequency,
         ),
         LocalSequence(context.trie, settings.clock),
         local=True,

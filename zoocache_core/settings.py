@@ -39,6 +39,9 @@ class Settings:
     """Whether every read restarts the entry's ttl (time to idle)."""
     max_entries: int | None = None
     """Limit on the number of entries (memory and LMDB)."""
+    cull_frequency: int | None = None
+    """At the limit, ``1 / cull_frequency`` of the entries is dropped at once (0: all of them);
+    ``None``: no more than are in the way."""
     auto_prune_secs: float | None = None
     """Age at which the background worker drops tag numbers; ``None``: no worker."""
     auto_prune_interval: float = 3600
@@ -86,6 +89,11 @@ class Settings:
             raise ConfigurationError(
                 "near_max_entries is a cache in front of Redis, but storage_url is None (memory). "
                 "Set storage_url to a Redis URL, or use max_entries to bound memory storage."
+            )
+        if settings.cull_frequency is not None and settings.max_entries is None:
+            raise ConfigurationError(
+                f"cull_frequency={settings.cull_frequency} says what to drop when max_entries is "
+                "reached, but max_entries is None (no limit). Set max_entries too, or neither."
             )
         return settings
 
@@ -200,6 +208,7 @@ _CHECKS: dict[str, Callable[[str, object], Any]] = {
     "default_ttl": _optional(_duration),
     "read_extend_ttl": _flag,
     "max_entries": _optional(_whole(1)),
+    "cull_frequency": _optional(_whole(0)),
     "auto_prune_secs": _optional(_duration),
     "auto_prune_interval": _duration,
     "lru_update_interval": _duration,

@@ -109,6 +109,24 @@ class Storage(Protocol):
     def touch(self, key: str, ttl: float | None) -> bool:
         """Give the entry another ttl in seconds (``None``: never expires); whether it exists."""
 
+    def get_strong(self, key: str) -> Entry | None:
+        """:meth:`get` for a :meth:`replace` that follows: never from a copy in this process."""
+
+    def replace(
+        self, key: str, expected: Entry | None, entry: Entry | None, keep_expiry: bool = False
+    ) -> bool:
+        """Compare and set, atomically among all who share the storage; whether it was done.
+
+        Stores ``entry`` (``None``: removes the key) if the key still holds the record that
+        ``expected`` was made from by :meth:`get_strong`, or nothing unexpired where that is
+        ``None``. The storage compares records and does not judge them: an ``expected`` that was
+        invalidated is as good as any. With ``keep_expiry`` the key expires when it would have,
+        whatever ``entry.expires`` says. Raises as :meth:`set`.
+        """
+
+    def remaining(self, key: str) -> float | None:
+        """Seconds until the entry expires, infinity if never; ``None`` if there is no entry."""
+
     def clear(self) -> None:
         """Give back what space can be given back at once, after the root was invalidated."""
 
@@ -130,4 +148,9 @@ class Storage(Protocol):
     async def aset_many(self, items: Sequence[tuple[str, Entry]]) -> None: ...
     async def adelete(self, keys: Sequence[str]) -> int: ...
     async def atouch(self, key: str, ttl: float | None) -> bool: ...
+    async def aget_strong(self, key: str) -> Entry | None: ...
+    async def areplace(
+        self, key: str, expected: Entry | None, entry: Entry | None, keep_expiry: bool = False
+    ) -> bool: ...
+    async def aremaining(self, key: str) -> float | None: ...
     async def aclear(self) -> None: ...

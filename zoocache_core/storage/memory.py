@@ -12,6 +12,7 @@ or was invalidated, so that dead entries which nobody reads again do not accumul
 from __future__ import annotations
 
 import heapq
+import math
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -43,10 +44,12 @@ class MemoryStorage:
         max_entries: int | None,
         sliding: bool,
         on_evict: Callable[[int], None],
+        cull_frequency: int | None = None,
     ) -> None:
         self._trie = trie
         self._now = clock.monotonic
         self._limit = max_entries
+        self._cull_frequency = cull_frequency
         self._sliding = sliding
         self._on_evict = on_evict
         self._lock = threading.Lock()
@@ -111,6 +114,36 @@ class MemoryStorage:
                 self._schedule(key, entry.expires)
             return True
 
+    get_strong = get
+
+    def replace(
+        self, key: str, expected: Entry | None, entry: Entry | None, keep_expiry: bool = False
+    ) -> bool:
+        with self._lock:
+            current = self._live(key)
+            if current is not expected:
+                return False
+            if entry is None:
+                self._entries.pop(key, None)
+                return True
+            if keep_expiry and current is not None:
+                entry.ttl, entry.expires = current.ttl, current.expires
+            self._put(key, entry)
+            return True
+
+    def remaining(self, key: str) -> float | None:
+        entry = self._live(key)
+        if entry is None:
+            return None
+        return math.inf if entry.expires is None else entry.expires - self._now()
+
+    def _live(self, key: str) -> Entry | None:
+        """The entry, without the effects of reading it."""
+        entry = self._entries.get(key)
+        if entry is None or (entry.expires is not None and self._now() >= entry.expires):
+            return None
+        return entry
+
     def clear(self) -> None:
         with self._lock:
             # In place: `peek` is bound to this very dict.
@@ -135,6 +168,8 @@ class MemoryStorage:
 
     def _put(self, key: str, entry: Entry) -> None:
         old = self._entries.get(key)
+        if old is None and self._cull_frequency is not None:
+            self._cull(self._cull_frequency)
         self._entries[key] = entry
         if old is not None:
             entry.visited = old.visited
@@ -182,6 +217,17 @@ class MemoryStorage:
                 if entry.expires is not None
             ]
             heapq.heapify(self._expiry)
+
+    def _cull(self, frequency: int) -> None:
+        """Make room for a new key at one stroke, once there is none."""
+        limit, before = self._limit, len(self._entries)
+        if limit is None or before < limit:
+            return
+        self._drop_expired()
+        left = len(self._entries)
+        if left >= limit:
+            self._make_room(left - left // frequency if frequency else 0)
+        self._on_evict(before - len(self._entries))
 
     def _make_room(self, limit: int) -> None:
         entries = self._entries
@@ -255,6 +301,17 @@ class MemoryStorage:
 
     async def atouch(self, key: str, ttl: float | None) -> bool:
         return self.touch(key, ttl)
+
+    async def aget_strong(self, key: str) -> Entry | None:
+        return self.get_strong(key)
+
+    async def areplace(
+        self, key: str, expected: Entry | None, entry: Entry | None, keep_expiry: bool = False
+    ) -> bool:
+        return self.replace(key, expected, entry, keep_expiry)
+
+    async def aremaining(self, key: str) -> float | None:
+        return self.remaining(key)
 
     async def aclear(self) -> None:
         self.clear()

@@ -1,0 +1,129 @@
+"""Read-modify-write of one entry, for counters, locks and "store if there is none".
+
+Everything here is one loop around the storage's compare-and-set (``Storage.replace``): read the
+record, judge it, make the new one, store it if the record is still the same, else begin again. An
+update that fails has been overtaken by one that succeeded, so somebody always gets on (the loop is
+lock-free; Herlihy, "Wait-free synchronization", 1991).
+
+An entry whose tags were invalidated counts as absent, although its record is still there. An
+update keeps the deps and the stamp of the entry it changes, so that it cannot make an outdated
+entry valid again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from zoocache_core.flows import Flow
+from zoocache_core.missing import MISSING
+from zoocache_core.reading import judge
+from zoocache_core.runtime import Runtime
+from zoocache_core.storage.base import Entry, StorageUnavailable
+
+__all__ = ["add", "discard", "update"]
+
+_ROUNDS = 10_000
+"""After so many lost races the storage is taken for one that cannot compare."""
+
+_Next = Callable[["Entry | None", Any], "tuple[bool, Entry | None]"]
+"""Given the valid entry and its value, or ``None`` and ``MISSING``: whether to write, and what to
+store (``None``: remove the key)."""
+
+
+def add(
+    engine: Runtime,
+    key: str,
+    value: Any,
+    deps: Iterable[str] = (),
+    ttl: float | None = None,
+    stamp: int | None = None,
+) -> Flow[bool]:
+    """Store ``value`` unless there is a valid entry; whether it was stored.
+
+    ``deps`` are valid tags, ``ttl`` and ``stamp`` as in ``Engine.set``.
+
+    Raises:
+        UnsupportedValue: the value cannot be stored faithfully.
+        StorageIsFull: there is no room for it.
+    """
+    held, thaw = engine.storage.freeze(key, value)
+    position = engine.stamp() if stamp is None else min(stamp, engine.stamp())
+    tags = tuple(deps)
+
+    def if_absent(found: Entry | None, _: Any) -> tuple[bool, Entry | None]:
+        if found is not None:
+            return False, None
+        return True, engine.entry(held, thaw, tags, position, ttl)
+
+    return (yield from _replace(engine, "add", key, if_absent, keep_expiry=False))
+
+
+def update(engine: Runtime, key: str, change: Callable[[Any], Any]) -> Flow[Any]:
+    """Replace the value under ``key`` by ``change(value)``, which is returned; ``MISSING`` if there
+    is none. The entry's deps and the rest of its lifetime stay as they are.
+
+    ``change`` is called again for every attempt, and whatever it raises is raised here.
+
+    Raises:
+        UnsupportedValue, StorageIsFull: as :func:`add`.
+    """
+    new: Any = MISSING
+
+    def changed(found: Entry | None, value: Any) -> tuple[bool, Entry | None]:
+        nonlocal new
+        if found is None:
+            return False, None
+        new = change(value)
+        held, thaw = engine.storage.freeze(key, new)
+        return True, Entry(held, thaw, found.deps, found.stamp, found.ttl, found.expires)
+
+    stored = yield from _replace(engine, "update", key, changed, keep_expiry=True)
+    return new if stored else MISSING
+
+
+def discard(engine: Runtime, key: str, wanted: Callable[[Any], bool]) -> Flow[bool]:
+    """Remove ``key`` if ``wanted(value)`` says so of its value; whether it was removed."""
+
+    def removed(found: Entry | None, value: Any) -> tuple[bool, Entry | None]:
+        return found is not None and wanted(value), None
+
+    return (yield from _replace(engine, "discard", key, removed, keep_expiry=False))
+
+
+def _replace(
+    engine: Runtime, operation: str, key: str, decide: _Next, keep_expiry: bool
+) -> Flow[bool]:
+    storage = engine.storage
+    try:
+        for _ in range(_ROUNDS):
+            record = yield from _read(engine, key)
+            found = judge(engine, key, record, quiet=True)
+            write, entry = decide(*(found or (None, MISSING)))
+            if not write:
+                return False
+            arguments = (key, record, entry, keep_expiry)
+            if (yield (storage.replace, storage.areplace, arguments)):
+                if entry is not None:
+                    engine.counts.sets += 1
+                    engine.tell_stored(key)
+                return True
+    except StorageUnavailable as error:
+        engine.failed(operation, error)
+        return False
+    engine.failed(operation, StorageUnavailable(f"{key!r} changed {_ROUNDS} times in a row"))
+    return False
+
+
+def _read(engine: Runtime, key: str) -> Flow[Entry | None]:
+    """The record of ``key``, valid or not, with the trie brought up to date."""
+    sequence, storage = engine.sequence, engine.storage
+    leased = sequence.leased
+    if leased is not None and not leased():
+        current = yield (sequence.catch_up, sequence.acatch_up, ())
+        if not current:
+            raise StorageUnavailable("the bus cannot say what was invalidated")
+    record: Entry | None = yield (storage.get_strong, storage.aget_strong, (key,))
+    if record is not None and record.stamp > engine.trie.position:
+        yield (sequence.catch_up, sequence.acatch_up, ())
+    return record
