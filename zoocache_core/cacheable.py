@@ -13,7 +13,7 @@ import types
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
-from zoocache_core.calls import Call, call, pass_outward
+from zoocache_core.calls import Call, call, pass_outward, unwrap
 from zoocache_core.deps import current_scope
 from zoocache_core.errors import UnsupportedValue
 from zoocache_core.flows import arun, run
@@ -191,7 +191,7 @@ def _wrapper(
         key = key_of(args, kwargs)
         entry = engine.hit(key)
         if entry is None:
-            return run(call(engine, plan.request(key, args, kwargs), blocking=True))
+            return unwrap(run(call(engine, plan.request(key, args, kwargs), blocking=True)))
         scope = current_scope()
         if scope is not None:
             pass_outward(scope, entry.deps, key)
@@ -210,7 +210,8 @@ def _async_wrapper(
         key = key_of(args, kwargs)
         entry = engine.hit(key)
         if entry is None:
-            return await arun(call(engine, plan.request(key, args, kwargs), blocking=False))
+            request = plan.request(key, args, kwargs)
+            return unwrap(await arun(call(engine, request, blocking=False)))
         scope = current_scope()
         if scope is not None:
             pass_outward(scope, entry.deps, key)

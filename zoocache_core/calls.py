@@ -29,12 +29,14 @@ from zoocache_core.trie import CALLS
 if TYPE_CHECKING:
     from zoocache_core.runtime import Runtime
 
-__all__ = ["Call", "Outcome", "call"]
+__all__ = ["Call", "Outcome", "call", "pass_outward", "unwrap"]
 
 _ROUNDS = 8
 """How often a follower whose landing was outdated tries again before it computes for itself."""
 
 Outcome = tuple[Any, "Exception | None"]
+"""What a computation returned, or what it raised. An exception travels as a value, since one that is
+raised through a generator may be changed on the way (``StopIteration`` is)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,14 @@ async def _acompute(scope: Scope, call: Call) -> Outcome:
         activate(scope.parent)
 
 
+def unwrap(outcome: Outcome) -> Any:
+    """The value of ``outcome``; raises what the computation raised."""
+    value, error = outcome
+    if error is not None:
+        raise error
+    return value
+
+
 def pass_outward(scope: Scope | None, deps: Iterable[str], key: str) -> None:
     """Make the enclosing computation depend on what the result for ``key`` depends on."""
     if scope is not None:
@@ -91,8 +101,8 @@ def pass_outward(scope: Scope | None, deps: Iterable[str], key: str) -> None:
         scope.deps.add(f"{CALLS}:{key}")
 
 
-def call(engine: Runtime, request: Call, blocking: bool) -> Flow[Any]:
-    """The value of ``request``: from the cache, from another caller's flight, or computed here."""
+def call(engine: Runtime, request: Call, blocking: bool) -> Flow[Outcome]:
+    """The outcome of ``request``: from the cache, from another's flight, or computed here."""
     key, flights = request.key, engine.flights
     outer = current_scope()
     if outer is not None and outer.encloses(engine, key):
@@ -104,7 +114,7 @@ def call(engine: Runtime, request: Call, blocking: bool) -> Flow[Any]:
         landed_before = flights.landed
         if not request.refresh and (found := (yield engine.find_step(key))) is not None:
             pass_outward(outer, found[0].deps, key)
-            return found[1]
+            return found[1], None
         scope = Scope(engine, key, request.deps, engine.stamp(), outer)
         flight, leads = flights.board(key, scope, None if blocking else loop, engine.trie, overdue)
         if leads:
@@ -128,19 +138,17 @@ def call(engine: Runtime, request: Call, blocking: bool) -> Flow[Any]:
             continue
         pass_outward(outer, deps, key)
         if error is not None:
-            raise error
-        return entry.value()  # type: ignore[union-attr]
+            return None, error
+        return entry.value(), None  # type: ignore[union-attr]
     return (yield from _alone(engine, request, outer))
 
 
-def _alone(engine: Runtime, request: Call, outer: Scope | None) -> Flow[Any]:
+def _alone(engine: Runtime, request: Call, outer: Scope | None) -> Flow[Outcome]:
     """Run the function for this caller only; nothing is stored or shared."""
     scope = Scope(engine, request.key, request.deps, engine.stamp(), outer)
-    value, error = yield (_compute, _acompute, (scope, request))
+    outcome: Outcome = yield (_compute, _acompute, (scope, request))
     _leave(scope)
-    if error is not None:
-        raise error
-    return value
+    return outcome
 
 
 def _leave(scope: Scope) -> None:
@@ -162,7 +170,7 @@ def _follow(engine: Runtime, key: str, flight: Flight, held: set[Flight]) -> Flo
     return landing
 
 
-def _lead(engine: Runtime, request: Call, flight: Flight, recheck: bool) -> Flow[Any]:
+def _lead(engine: Runtime, request: Call, flight: Flight, recheck: bool) -> Flow[Outcome]:
     key, scope = request.key, flight.scope
     landing = Landing(abandoned=True)
     lease = None
@@ -171,13 +179,13 @@ def _lead(engine: Runtime, request: Call, flight: Flight, recheck: bool) -> Flow
             # Another flight landed between this caller's lookup and its boarding.
             landing = Landing(entry=found[0])
             pass_outward(scope.parent, found[0].deps, key)
-            return found[1]
+            return found[1], None
         if engine.storage.leases is not None:
             lease, found = yield from _take_turn(engine, engine.storage.leases, key)
             if found is not None and not request.refresh:
                 landing = Landing(entry=found[0])
                 pass_outward(scope.parent, found[0].deps, key)
-                return found[1]
+                return found[1], None
             # Nothing has been read yet, and waiting may have taken a while.
             scope.stamp = engine.stamp()
         value, error = yield (_compute, _acompute, (scope, request))
@@ -186,12 +194,12 @@ def _lead(engine: Runtime, request: Call, flight: Flight, recheck: bool) -> Flow
                 landing = Landing(error=error)
             else:
                 landing = Landing()
-            raise error
+            return None, error
         entry = _entry(engine, request, scope, value)
         if entry is not None:
             yield from store(engine, key, entry)
         landing = Landing(entry=entry)
-        return value
+        return value, None
     except GeneratorExit:
         # The event loop is being closed: no step can be taken any more. The lease ends by itself.
         lease = None

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from importlib.metadata import version as distribution_version
 from typing import Any, ParamSpec, TypeVar, overload
 
+from zoocache_core.about import VERSION
 from zoocache_core.cacheable import Cached, Decorator, Deps, decorate
-from zoocache_core.calls import Call, call
+from zoocache_core.calls import Call, call, unwrap
 from zoocache_core.deps import current_scope
 from zoocache_core.events import Stats
 from zoocache_core.flows import Flow, arun, run
@@ -108,7 +108,7 @@ class Engine(Runtime):
         value may be stored and shared with other callers; ``refresh`` computes in any case.
         """
         request = self._request(key, compute, deps, ttl, admit, refresh)
-        value: T = run(call(self, request, True))
+        value: T = unwrap(run(call(self, request, True)))
         return value
 
     async def fetch_async(
@@ -123,7 +123,8 @@ class Engine(Runtime):
     ) -> T:
         """:meth:`fetch` with a coroutine function."""
         request = self._request(key, compute, deps, ttl, admit, refresh)
-        return await arun(call(self, request, False))
+        value: T = unwrap(await arun(call(self, request, False)))
+        return value
 
     @staticmethod
     def _request(
@@ -413,7 +414,7 @@ class Engine(Runtime):
     @staticmethod
     def version() -> str:
         """The version of ZooCache that is installed."""
-        return distribution_version("zoocache-frameworks")
+        return VERSION
 
 
 def _key(key: str) -> str:

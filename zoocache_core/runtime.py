@@ -54,7 +54,7 @@ class _Unset:
     def __call__(self, *args: Any) -> Any:
         self.__getattr__("__call__")
 
-    __iter__ = __bool__ = __call__
+    __bool__ = __iter__ = __len__ = __call__
 
 
 _UNSET: Any = _Unset()
