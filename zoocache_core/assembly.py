@@ -56,6 +56,7 @@ def _memory(context: Context) -> Parts:
             settings.read_extend_ttl,
             context.on_evict,
             settings.cull_frequency,
+            settings.verify_values,
         ),
         LocalSequence(context.trie, settings.clock),
         local=True,

@@ -58,6 +58,9 @@ class Settings:
     """Upper bound on how far a process may lag behind others' invalidations (bus, near cache)."""
     near_max_entries: int | None = None
     """Size of an in-process cache in front of Redis; ``None``: none."""
+    verify_values: bool = True
+    """Whether a stored object is compared with the original, and refused unless it is the same.
+    ``False``: an object is taken for what its pickle makes of it."""
     secret_key: bytes | tuple[bytes, ...] | None = field(default=None, repr=False)
     """Signs pickled values in shared storages; of several, the first signs and all are accepted."""
     compress_min_bytes: int | None = 4096
@@ -217,6 +220,7 @@ _CHECKS: dict[str, Callable[[str, object], Any]] = {
     "flight_timeout": _duration,
     "max_staleness": _duration,
     "near_max_entries": _optional(_whole(1)),
+    "verify_values": _flag,
     "secret_key": _optional(_secret),
     "compress_min_bytes": _optional(_whole(0)),
     "socket_timeout": _duration,

@@ -30,8 +30,9 @@ from zoocache_core.errors import UnsupportedValue
 from zoocache_core.fidelity import is_same
 from zoocache_core.immutables import ATOMS, is_immutable
 
-__all__ = ["snapshot"]
+__all__ = ["snapshot", "unverified_snapshot"]
 
+Snapshot = tuple[Any, "Thaw | None"]
 Thaw = Callable[[Any], Any]
 
 _COPIERS: Final[dict[type, Callable[[Any], Any]]] = {
@@ -46,7 +47,7 @@ _PLAIN_CONTAINERS: Final = frozenset({list, dict, set, tuple, frozenset})
 _PLAIN: Final = _PLAIN_CONTAINERS | {NoneType, bool, int, float, complex, str, bytes}
 
 
-def snapshot(value: Any) -> tuple[Any, Thaw | None]:
+def snapshot(value: Any) -> Snapshot:
     """Return ``(held, thaw)``: what to keep, and the function that makes a fresh copy of it.
 
     ``thaw`` is ``None`` if the value is immutable; it is then kept and handed out as it is.
@@ -54,6 +55,22 @@ def snapshot(value: Any) -> tuple[Any, Thaw | None]:
     Raises:
         UnsupportedValue: the value cannot be copied faithfully; the message names its type.
     """
+    return _snapshot(value, _copied_object)
+
+
+def unverified_snapshot(value: Any) -> Snapshot:
+    """:func:`snapshot` that takes the pickle of an object for the object, without comparing.
+
+    Objects may leave things out of their pickles on purpose. An application that was written for
+    a cache which pickles everything expects to get back what the pickle holds.
+
+    Raises:
+        UnsupportedValue: the value cannot be pickled; the pickler's error is its cause.
+    """
+    return _snapshot(value, _pickled_object)
+
+
+def _snapshot(value: Any, of_object: Callable[[Any], Snapshot]) -> Snapshot:
     kind = type(value)
     if kind in ATOMS:
         return value, None
@@ -69,7 +86,7 @@ def snapshot(value: Any) -> tuple[Any, Thaw | None]:
             return value, None
         if kind in _PLAIN_CONTAINERS and _is_plain(value):
             return _marshalled(value), marshal.loads
-        return _copied_object(value)
+        return of_object(value)
     except RecursionError:
         raise _unsupported(value, "it is nested too deeply") from None
 
@@ -147,7 +164,16 @@ def _marshalled(value: Any) -> bytes:
         raise RecursionError from None
 
 
-def _copied_object(value: Any) -> tuple[Any, Thaw]:
+def _pickled_object(value: Any) -> Snapshot:
+    try:
+        return pickle.dumps(value, protocol=5), pickle.loads
+    except RecursionError:
+        raise
+    except Exception as error:
+        raise _unsupported(value, f"pickling it failed with {error!r:.200}") from error
+
+
+def _copied_object(value: Any) -> Snapshot:
     kind = type(value)
     if hasattr(kind, "__next__") and not issubclass(kind, (BytesIO, StringIO)):
         raise _unsupported(value, "its first reader would use it up; return a list or a tuple")

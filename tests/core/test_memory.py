@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import threading
 from typing import Any
 
 import pytest
 
-from zoocache_core import ConfigurationError, Engine
+from zoocache_core import ConfigurationError, Engine, UnsupportedValue
 from zoocache_core.testing import ManualClock, StorageContract
 
 
@@ -167,3 +168,29 @@ def test_culling_spares_valid_entries_where_expired_ones_make_room(clock: Manual
 def test_a_cull_frequency_needs_a_limit() -> None:
     with pytest.raises(ConfigurationError, match="max_entries"):
         Engine(cull_frequency=3)
+
+
+class Forgetful:
+    """Leaves an attribute out of its pickle."""
+
+    def __init__(self) -> None:
+        self.kept, self.left_out = 1, 2
+
+    def __getstate__(self) -> dict[str, int]:
+        return {"kept": self.kept}
+
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_without_verification_an_object_is_what_its_pickle_makes_of_it() -> None:
+    with pytest.raises(UnsupportedValue):
+        Engine().set("k", {"object": Forgetful()})
+    engine = Engine(verify_values=False)
+    engine.set("k", {"object": Forgetful()})
+    assert vars(engine.get("k")["object"]) == {"kept": 1}
+    with pytest.raises(UnsupportedValue, match="pickl") as refusal:
+        engine.set("k", [threading.Lock()])
+    assert isinstance(refusal.value.__cause__, TypeError)

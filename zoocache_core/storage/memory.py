@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from zoocache_core.clock import Clock
-from zoocache_core.snapshot import snapshot
+from zoocache_core.snapshot import snapshot, unverified_snapshot
 from zoocache_core.storage.base import Entry, Frozen, Leases
 from zoocache_core.trie import PrefixTrie
 
@@ -45,11 +45,13 @@ class MemoryStorage:
         sliding: bool,
         on_evict: Callable[[int], None],
         cull_frequency: int | None = None,
+        verify_values: bool = True,
     ) -> None:
         self._trie = trie
         self._now = clock.monotonic
         self._limit = max_entries
         self._cull_frequency = cull_frequency
+        self._snapshot = snapshot if verify_values else unverified_snapshot
         self._sliding = sliding
         self._on_evict = on_evict
         self._lock = threading.Lock()
@@ -64,7 +66,7 @@ class MemoryStorage:
         self._expiry: list[tuple[float, str]] = []
 
     def freeze(self, key: str, value: Any) -> Frozen:
-        return snapshot(value)
+        return self._snapshot(value)
 
     def get(self, key: str) -> Entry | None:
         entry = self._entries.get(key)
