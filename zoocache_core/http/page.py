@@ -1,0 +1,281 @@
+"""Pages from the cache: one flow for every framework, blocking and asynchronous.
+
+The difficulty is that what a page depends on is known only after its view has run. Three rules make
+that safe:
+
+- A page is stored under a key that contains everything its own run depended on, and is given only
+  to requests with the same values. If a run turns out to depend on more than the key it started
+  under says, its result goes to another key and to nobody who waited for it.
+- The primary key then holds a *pointer*: the names of the further variations. A process that knows
+  nothing yet finds there the page itself or the pointer, which costs it one more round trip, once.
+- What a process remembers (``Learned``) only saves that round trip. It may be outdated or lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import random as random_module
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from zoocache_core.calls import Outcome, call, unwrap
+from zoocache_core.errors import UnsupportedValue
+from zoocache_core.flows import Flow, arun, run
+from zoocache_core.http.lookup import find, is_guess, may_see, may_wait
+from zoocache_core.http.making import AGAIN, OWN, call_for, run_alone, run_view
+from zoocache_core.http.message import Answer, PageOutcome, PageRequest, PageResponse
+from zoocache_core.http.policy import PagePolicy
+from zoocache_core.http.record import Page, answer, read_page, read_pointer
+from zoocache_core.http.storable import wants_fresh, why_not_serve
+from zoocache_core.http.tags import view_tag
+from zoocache_core.http.visit import CachedView, Visit
+
+if TYPE_CHECKING:
+    from zoocache_core.engine import Engine
+
+__all__ = ["PageCache"]
+
+R = TypeVar("R")
+
+_log = logging.getLogger("zoocache.http")
+
+_ROUNDS: Final = 5
+"""How often a request starts over because others learned something about its page meanwhile."""
+
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""Methods that change nothing (RFC 9110, section 9.2.1)."""
+
+_FAILURES: Final = frozenset({500, 502, 503, 504})
+"""What stale-if-error counts as an error (RFC 5861, section 4)."""
+
+
+class PageCache:
+    """The cached pages of one view. Made once, where the view is decorated.
+
+    Args:
+        view: names the view, the same in every process (``module.qualname``).
+        policy: what was said about it.
+        engine: gives the engine; asked for each request, so that a view can be decorated before
+            the engine is configured, and shared by applications with an engine each.
+        random: a float from 0 up to 1, for the jitter.
+    """
+
+    def __init__(
+        self,
+        view: str,
+        policy: PagePolicy,
+        engine: Callable[[], Engine],
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
+        self._engine = engine
+        self._view = CachedView(view, policy, random)
+        self._renewing: dict[str, object] = {}
+
+    def respond(
+        self,
+        request: PageRequest,
+        view: Callable[[], R],
+        read: Callable[[R], PageResponse],
+        background: Callable[[Callable[[], Any]], object] | None = None,
+    ) -> Answer[R]:
+        """What to answer `request`: from the cache, or by running `view`.
+
+        Args:
+            view: runs the view, rendering included, and returns the framework's response. Called
+                at most once, in the caller's thread.
+            read: describes that response.
+            background: runs a callable later, for stale-while-revalidate without anybody waiting.
+                Without it the first caller after the ttl makes the page anew and waits for it.
+
+        Raises:
+            whatever the view raises.
+        """
+        visit = Visit(self._view, self._engine(), request, view, read, background, blocking=True)
+        answered: Answer[R] = unwrap(run(self._answer(visit)))
+        return answered
+
+    async def respond_async(
+        self,
+        request: PageRequest,
+        view: Callable[[], Awaitable[R]],
+        read: Callable[[R], PageResponse],
+        background: Callable[[Callable[[], Any]], object] | None = None,
+    ) -> Answer[R]:
+        """:meth:`respond` for a coroutine function. `background` is given one, too."""
+        visit = Visit(self._view, self._engine(), request, view, read, background, blocking=False)
+        answered: Answer[R] = unwrap(await arun(self._answer(visit)))
+        return answered
+
+    def invalidate(self, **arguments: object) -> None:
+        """Forget the view's pages for these arguments; without any, all its pages."""
+        self._engine().invalidate(view_tag(self._view.name, arguments))
+
+    async def invalidate_async(self, **arguments: object) -> None:
+        """:meth:`invalidate` without blocking the event loop."""
+        await self._engine().invalidate_async(view_tag(self._view.name, arguments))
+
+    # The way of a request
+
+    def _answer(self, visit: Visit) -> Flow[Outcome]:
+        request = visit.request
+        wish = wants_fresh(request) if self._view.policy.honour_request_no_cache else None
+        visit.refusal = self._refusal(visit, wish)
+        if visit.refusal is not None:
+            return (yield from self._bypass(visit))
+        answered, error = yield from self._serve(visit, refresh=wish is not None)
+        return (yield from self._settle(visit, answered, error))
+
+    def _refusal(self, visit: Visit, wish: str | None) -> str | None:
+        """Why the cache is not asked at all; sets the visit's primary key if it is."""
+        refusal = why_not_serve(visit.request)
+        if refusal is not None:
+            return refusal
+        if wish == "no-store":
+            return "the request says no-store"
+        try:
+            visit.primary = self._view.primary_key(visit.request)
+        except UnsupportedValue as error:
+            visit.engine.warn_uncacheable(f"{self._view.name}:", error)
+            return str(error)
+        return None
+
+    def _bypass(self, visit: Visit) -> Flow[Outcome]:
+        visit.response, error = yield run_view(visit)
+        if error is not None:
+            return None, error
+        if visit.request.method not in _SAFE and visit.read(visit.response).status < 400:
+            # RFC 9111, section 4.4: the page at this URL may show what was written.
+            tag = self._view.url_tag(visit.request)
+            yield (visit.engine.invalidate, visit.engine.invalidate_async, (tag,))
+        return self._own(visit), None
+
+    def _serve(self, visit: Visit, refresh: bool) -> Flow[Outcome]:
+        learned, policy = self._view.learned, self._view.policy
+        for round_ in range(1, _ROUNDS + 1):
+            variations = learned.variations(visit.primary)
+            known = variations is not None
+            visit.aim(learned.hint if variations is None else variations, known)
+            value, error = yield from self._attempt(visit, refresh, last=round_ == _ROUNDS)
+            if error is not None:
+                return None, error
+            if value is AGAIN:
+                refresh = False
+                continue
+            if value is OWN or visit.page is not None:
+                return self._after_run(visit)
+            pointed = read_pointer(value)
+            if pointed is not None:
+                learned.learn(visit.primary, pointed)
+                continue
+            page = read_page(value)
+            if page is None or page.variations != visit.variations:
+                # Written by another release.
+                refresh = True
+                continue
+            left = page.fresh_for(visit.now())
+            if left is None or left > 0:
+                return self._show(visit, page, "HIT"), None
+            if page.stale_allowed:
+                visit.stale = page
+                if -left < policy.stale_while_revalidate:
+                    return (yield from self._revalidate(visit, page))
+            refresh = True
+        raise RuntimeError("the last attempt runs the view")
+
+    def _attempt(self, visit: Visit, refresh: bool, last: bool) -> Flow[Outcome]:
+        """What is stored for the visit, or what came of running the view."""
+        if last:
+            return (yield from run_alone(visit, None, last))
+        if not refresh and (is_guess(visit) or not may_wait(visit)):
+            stored = yield from find(visit)
+            if stored is not None and may_see(visit, stored):
+                return stored, None
+        replaced = visit.stale if refresh else None
+        if not may_wait(visit):
+            return (yield from run_alone(visit, replaced, last))
+        return (yield from call(visit.engine, call_for(visit, refresh, replaced), visit.blocking))
+
+    # Pages past their ttl (never invalidated ones: those the engine does not give back)
+
+    def _revalidate(self, visit: Visit, page: Page) -> Flow[Outcome]:
+        """Show `page` to everybody but the one who makes it anew."""
+        key, token = visit.key, object()
+        if visit.request.method == "HEAD" or self._renewing.setdefault(key, token) is not token:
+            return self._show(visit, page, "STALE"), None
+        if visit.background is None:
+            try:
+                return (yield from self._serve(visit, refresh=True))
+            finally:
+                del self._renewing[key]
+        stale = self._show(visit, page, "STALE")
+        flow = self._renew(visit, key)
+        try:
+            visit.background((lambda: run(flow)) if visit.blocking else (lambda: arun(flow)))
+        except BaseException:
+            del self._renewing[key]
+            raise
+        return stale, None
+
+    def _renew(self, visit: Visit, key: str) -> Flow[None]:
+        """Make the page anew in the background, where nobody but the log can be told of errors."""
+        try:
+            answered, error = yield from self._serve(visit, refresh=True)
+            _, error = yield from self._settle(visit, answered, error)
+        finally:
+            del self._renewing[key]
+        if error is not None:
+            _log.warning("%s failed; its page is not renewed.", self._view.name, exc_info=error)
+
+    def _settle(
+        self, visit: Visit, answered: Answer[Any] | None, error: Exception | None
+    ) -> Flow[Outcome]:
+        """What becomes of an expired page when there is no new one to replace it."""
+        if visit.stale is None or visit.request.method != "GET":
+            return answered, error
+        if error is not None:
+            status = visit.request.status_of(error)
+        elif visit.refusal is not None:
+            status = visit.status
+        else:
+            return answered, error
+        if status in _FAILURES:
+            page = yield from self._still_stale(visit)
+            if page is not None:
+                if error is not None:
+                    _log.warning(
+                        "%s failed; an older page is shown.", self._view.name, exc_info=error
+                    )
+                return self._show(visit, page, "STALE"), None
+        else:
+            # What the view answers now is not for everybody: nor is what it answered then.
+            yield (visit.engine.delete, visit.engine.delete_async, (visit.key,))
+        return answered, error
+
+    def _still_stale(self, visit: Visit) -> Flow[Page | None]:
+        """The expired page, if it may be shown instead of an error and was not invalidated while
+        the view ran."""
+        found = yield visit.engine.find_step(visit.key, True)
+        page = None if found is None else read_page(found[1])
+        if page is None or not page.stale_allowed:
+            return None
+        left = page.fresh_for(visit.now())
+        return page if left is None or -left < self._view.policy.stale_if_error else None
+
+    # Answers
+
+    def _after_run(self, visit: Visit) -> Outcome:
+        if visit.error is not None:
+            return None, visit.error
+        if visit.page is not None:
+            return self._show(visit, visit.page, "MISS"), None
+        return self._own(visit), None
+
+    def _show(self, visit: Visit, page: Page, outcome: PageOutcome) -> Answer[Any]:
+        live = visit.response if outcome == "MISS" else None
+        return answer(page, visit.request, self._view.policy, visit.now(), outcome, live)
+
+    def _own(self, visit: Visit) -> Answer[Any]:
+        """The view's own response, of which nothing was stored."""
+        _log.debug("%s is not cached: %s", self._view.name, visit.refusal)
+        outcome: PageOutcome = "MISS" if visit.request.method == "HEAD" else "BYPASS"
+        return Answer(outcome, visit.status, (("X-Cache", outcome),), live=visit.response)
