@@ -7,22 +7,67 @@ from __future__ import annotations
 import copyreg
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import fields, is_dataclass
 from datetime import datetime, time
-from types import FunctionType
+from enum import Enum
+from fractions import Fraction
+from io import BytesIO, StringIO
+from types import FunctionType, ModuleType
 from typing import Any, Final
 
+from zoocache_core.errors import UnsupportedValue
 from zoocache_core.immutables import ATOMS, is_immutable
 from zoocache_core.missing import MISSING
 
-__all__ = ["is_same"]
+__all__ = ["consists_of", "is_same", "refuse_used_up", "unsupported"]
 
-_BY_EQUALITY: Final = frozenset({bool, int, str, bytes, bytearray, re.Pattern})
+_BY_EQUALITY: Final = frozenset({bool, int, Fraction, str, bytes, bytearray, re.Pattern})
 _SEQUENCES: Final = (list, tuple, deque)
-_SCALARS: Final = (str, bytes, bytearray, int, float, complex)
+_SCALARS: Final[dict[Any, Any]] = {
+    **{kind: kind.__eq__ for kind in (str, bytes, bytearray, int)},
+    float: lambda a, b: float.__repr__(a) == float.__repr__(b),
+    complex: lambda a, b: complex.__repr__(a) == complex.__repr__(b),
+}
+
+_ONE_OF_EACH: Final = (Enum, type, ModuleType, FunctionType)
 
 _Seen = set[tuple[int, int]]
+
+
+def consists_of(container: Any, scalars: frozenset[type], containers: frozenset[type]) -> bool:
+    """Tell whether all that a container holds, all the way down, is of exactly these types."""
+    allowed = scalars | containers
+    todo, seen = [container], set()
+    while todo:
+        part = todo.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        for items in (part, part.values()) if type(part) is dict else (part,):
+            kinds = set(map(type, items))
+            if not kinds <= allowed:
+                return False
+            if not kinds.isdisjoint(containers):
+                todo.extend(item for item in items if type(item) in containers)
+    return True
+
+
+def unsupported(value: object, reason: str) -> UnsupportedValue:
+    """Return the error for a value that cannot be cached."""
+    kind = type(value)
+    return UnsupportedValue(
+        f"a value of type {kind.__module__}.{kind.__qualname__} cannot be cached: {reason}"
+    )
+
+
+def refuse_used_up(value: object) -> None:
+    """Raise ``UnsupportedValue`` for what only its first reader gets anything out of."""
+    kind = type(value)
+    if hasattr(kind, "__next__") and not issubclass(kind, (BytesIO, StringIO)):
+        raise unsupported(value, "its first reader would use it up; return a list or a tuple")
+    if hasattr(kind, "__await__") or hasattr(kind, "__anext__"):
+        raise unsupported(value, "it can be awaited once only; return what it results in")
 
 
 def is_same(copy: object, original: object) -> bool:
@@ -39,15 +84,25 @@ def _same(a: Any, b: Any, seen: _Seen) -> bool:
     kind = type(a)
     if kind is not type(b):
         return False
-    if a is b:
-        return kind is not FunctionType or not _carries_state(a)
     if kind in _BY_EQUALITY:
         return bool(a == b)
+    if a is b:
+        return kind is not FunctionType or not _carries_state(a)
+    if kind is float:
+        return a == b != 0.0 or repr(a) == repr(b)
+    if kind is range:
+        return (a.start, a.stop, a.step) == (b.start, b.stop, b.step)
     if kind in ATOMS:
         return repr(a) == repr(b)  # tells -0.0 from 0.0 and Decimal("1.0") from Decimal("1")
     if (id(a), id(b)) in seen:
         return True
     seen.add((id(a), id(b)))
+    if kind is dict:
+        return _all_same(a, b, seen) and _all_same(a.values(), b.values(), seen)
+    if kind is list or kind is tuple:
+        return _all_same(a, b, seen)
+    if isinstance(a, _ONE_OF_EACH):
+        return False
     content = _same_content(a, b, kind, seen)
     return content is not False and _same_state(a, b, kind, content is None, seen)
 
@@ -56,21 +111,18 @@ def _same_content(a: Any, b: Any, kind: type, seen: _Seen) -> bool | None:
     """Compare what the values hold as instances of built-in types; ``None``: they are none."""
     if isinstance(a, dict):
         factories = getattr(a, "default_factory", None), getattr(b, "default_factory", None)
-        return (
-            _same(*factories, seen)
-            and _all_same(dict.keys(a), dict.keys(b), seen)
-            and _all_same(dict.values(a), dict.values(b), seen)
-        )
+        items = [*dict.keys(a), *dict.values(a)], [*dict.keys(b), *dict.values(b)]
+        return _same(*factories, seen) and _all_same(*items, seen)
     for base in _SEQUENCES:
         if isinstance(a, base):
             limits = getattr(a, "maxlen", None), getattr(b, "maxlen", None)
-            items: Any = base.__iter__
-            return limits[0] == limits[1] and _all_same(items(a), items(b), seen)
+            read: Any = base.__iter__
+            return limits[0] == limits[1] and _all_same([*read(a)], [*read(b)], seen)
     if isinstance(a, (set, frozenset)):
         return _same_members(a, b, seen)
-    for scalar in _SCALARS:
+    for scalar, equal in _SCALARS.items():
         if isinstance(a, scalar):
-            return scalar.__repr__(a) == scalar.__repr__(b)
+            return bool(equal(a, b))
     if isinstance(a, (datetime, time)):
         naive = a.replace(tzinfo=None), b.replace(tzinfo=None)
         return naive[0] == naive[1] and a.fold == b.fold and _same(a.tzinfo, b.tzinfo, seen)
@@ -80,16 +132,16 @@ def _same_content(a: Any, b: Any, kind: type, seen: _Seen) -> bool | None:
     return None
 
 
-def _all_same(a: Iterable[Any], b: Iterable[Any], seen: _Seen) -> bool:
-    left, right = list(a), list(b)
-    return len(left) == len(right) and all(
-        _same(x, y, seen) for x, y in zip(left, right, strict=True)
-    )
+def _all_same(a: Collection[Any], b: Collection[Any], seen: _Seen) -> bool:
+    if len(a) != len(b):
+        return False
+    for x, y in zip(a, b, strict=True):  # noqa: SIM110 - all() would take longer than comparing
+        if not _same(x, y, seen):
+            return False
+    return True
 
 
 def _same_members(a: Any, b: Any, seen: _Seen) -> bool:
-    # Each member is compared with the one that is equal to it; members that are not even equal to
-    # themselves, such as NaN, by their texts.
     rest = {member: member for member in b}
     strangers = []
     for member in a:
@@ -97,7 +149,14 @@ def _same_members(a: Any, b: Any, seen: _Seen) -> bool:
             strangers.append(member)
         elif not _same(member, rest.pop(member), seen):
             return False
-    return sorted(map(repr, strangers)) == sorted(map(repr, rest))
+    # Members that hold a NaN are not equal to their copies and have to be sought. Each attempt
+    # starts from what is known so far, since one that fails leaves false assumptions behind.
+    for member in strangers:
+        match = next((other for other in rest if _same(member, other, set(seen))), MISSING)
+        if match is MISSING:
+            return False
+        del rest[match]
+    return not rest
 
 
 def _same_attribute(a: Any, b: Any, name: str, seen: _Seen) -> bool:
@@ -112,8 +171,8 @@ def _same_state(a: Any, b: Any, kind: type, opaque: bool, seen: _Seen) -> bool:
     if all(_same_attribute(a, b, name, seen) for name in names):
         if names or not opaque:
             return True
-    elif not _pickles_itself(kind):
-        return False
+    elif not _pickles_itself(kind) or not (opaque or is_dataclass(kind)):
+        return False  # the == of a container would overlook its attributes
     if getattr(kind, "__eq__", None) is getattr(object, "__eq__", None):
         return True
     try:

@@ -22,12 +22,10 @@ import marshal
 import pickle
 from collections import defaultdict, deque
 from collections.abc import Callable
-from io import BytesIO, StringIO
 from types import NoneType
 from typing import Any, Final
 
-from zoocache_core.errors import UnsupportedValue
-from zoocache_core.fidelity import is_same
+from zoocache_core.fidelity import consists_of, is_same, refuse_used_up, unsupported
 from zoocache_core.immutables import ATOMS, is_immutable
 
 __all__ = ["snapshot", "unverified_snapshot"]
@@ -44,7 +42,7 @@ _COPIERS: Final[dict[type, Callable[[Any], Any]]] = {
     defaultdict: defaultdict.copy,
 }
 _PLAIN_CONTAINERS: Final = frozenset({list, dict, set, tuple, frozenset})
-_PLAIN: Final = _PLAIN_CONTAINERS | {NoneType, bool, int, float, complex, str, bytes}
+_PLAIN: Final = frozenset({NoneType, bool, int, float, complex, str, bytes})
 
 
 def snapshot(value: Any) -> Snapshot:
@@ -84,11 +82,12 @@ def _snapshot(value: Any, of_object: Callable[[Any], Snapshot]) -> Snapshot:
                 return thaw(value), thaw
         elif is_immutable(value):
             return value, None
-        if kind in _PLAIN_CONTAINERS and _is_plain(value):
+        if kind in _PLAIN_CONTAINERS and consists_of(value, _PLAIN, _PLAIN_CONTAINERS):
+            # Only exact built-in types: marshal writes others, too, but as what they are not.
             return _marshalled(value), marshal.loads
         return of_object(value)
     except RecursionError:
-        raise _unsupported(value, "it is nested too deeply") from None
+        raise unsupported(value, "it is nested too deeply") from None
 
 
 def _is_flat(value: Any) -> bool:
@@ -139,24 +138,6 @@ def _all_flat(containers: list[Any]) -> bool:
     )
 
 
-def _is_plain(value: Any) -> bool:
-    """Tell whether a nesting consists of exact built-in types, the only ones marshal keeps."""
-    todo, seen = [value], set()
-    while todo:
-        container = todo.pop()
-        if id(container) in seen:
-            continue
-        seen.add(id(container))
-        parts = (container, container.values()) if type(container) is dict else (container,)
-        for part in parts:
-            kinds = set(map(type, part))
-            if not kinds <= _PLAIN:
-                return False
-            if kinds & _PLAIN_CONTAINERS:
-                todo.extend(item for item in part if type(item) in _PLAIN_CONTAINERS)
-    return True
-
-
 def _marshalled(value: Any) -> bytes:
     try:
         return marshal.dumps(value)
@@ -170,26 +151,23 @@ def _pickled_object(value: Any) -> Snapshot:
     except RecursionError:
         raise
     except Exception as error:
-        raise _unsupported(value, f"pickling it failed with {error!r:.200}") from error
+        raise unsupported(value, f"pickling it failed with {error!r:.200}") from error
 
 
 def _copied_object(value: Any) -> Snapshot:
-    kind = type(value)
-    if hasattr(kind, "__next__") and not issubclass(kind, (BytesIO, StringIO)):
-        raise _unsupported(value, "its first reader would use it up; return a list or a tuple")
-    if hasattr(kind, "__await__") or hasattr(kind, "__anext__"):
-        raise _unsupported(value, "it can be awaited once only; return what it results in")
+    refuse_used_up(value)
     data = _pickled(value)
     if data is not None:
         return data, pickle.loads
     try:
         held = copy.deepcopy(value)
+        same = is_same(held, value)
     except RecursionError:
         raise
     except Exception as error:
-        raise _unsupported(value, f"copying it failed with {error!r:.200}") from error
-    if not is_same(held, value):
-        raise _unsupported(value, "a copy of it is not the same")
+        raise unsupported(value, f"copying it failed with {error!r:.200}") from error
+    if not same:
+        raise unsupported(value, "a copy of it is not the same")
     return held, copy.deepcopy
 
 
@@ -201,10 +179,3 @@ def _pickled(value: Any) -> bytes | None:
         raise
     except Exception:  # noqa: BLE001 - pickling runs code of the value's class, which may raise any
         return None
-
-
-def _unsupported(value: object, reason: str) -> UnsupportedValue:
-    kind = type(value)
-    return UnsupportedValue(
-        f"a value of type {kind.__module__}.{kind.__qualname__} cannot be cached: {reason}"
-    )

@@ -17,6 +17,7 @@ import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from tests.core.values import (
     Level,
     Money,
     Name,
+    Number,
     Pair,
     Point,
     Slotted,
@@ -330,6 +332,26 @@ def test_nesting_too_deep_to_copy_is_refused() -> None:
             snapshot(deep)
 
 
+class Uncomparable:
+    def __getstate__(self) -> Any:
+        return {"other": 1}
+
+    def __eq__(self, other: object) -> bool:
+        raise KeyError("no")
+
+
+def test_a_comparison_that_fails_is_a_refusal() -> None:
+    with pytest.raises(UnsupportedValue, match="KeyError"):
+        snapshot(Uncomparable())
+
+
+def test_numbers_too_long_to_be_written_in_decimal() -> None:
+    huge = 10**5000
+    for value in ([Item(huge)], [Item(Fraction(huge, 7))], [Item(Number(huge))], Item(range(huge))):
+        (fresh,) = copies([value], 1)
+        assert is_same(fresh, [value])
+
+
 class Forgetful:
     """Loses part of its state when it is copied, and does not notice."""
 
@@ -389,6 +411,9 @@ def test_is_same_agrees_with_what_a_value_consists_of(left: Any, right: Any) -> 
         (Name("a"), "a"),
         (re.compile("a" * 300 + "b"), re.compile("a" * 300 + "c")),
         ({math.nan}, {1.0}),
+        (Color.RED, Color.BLUE),
+        (int, str),
+        (generator, counter_closure),
     ],
 )
 def test_is_same_is_stricter_than_equality(left: Any, right: Any) -> None:
