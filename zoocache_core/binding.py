@@ -13,8 +13,9 @@ from inspect import CO_VARARGS, CO_VARKEYWORDS, Parameter, Signature
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from zoocache_core.encoding import encode, process_token, register_encoder
+from zoocache_core.encoding import encode, register_encoder
 from zoocache_core.errors import UnsupportedValue
+from zoocache_core.naming import process_token
 
 __all__ = ["Binder", "StandIn", "binder"]
 

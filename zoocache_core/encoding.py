@@ -11,10 +11,7 @@ texts can be joined without a separator and still be told apart::
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
-import sys
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
@@ -22,26 +19,17 @@ from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum, Flag
 from fractions import Fraction
-from itertools import count
 from pathlib import PurePath
 from types import EllipsisType, GenericAlias, MemberDescriptorType, ModuleType, NoneType
 from typing import Any, Final
 from uuid import UUID
-from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
 from zoocache_core.errors import UnsupportedValue
 from zoocache_core.missing import MISSING
+from zoocache_core.naming import class_label
 
-__all__ = [
-    "class_label",
-    "encode",
-    "has_own_key",
-    "module_name",
-    "process_token",
-    "register_encoder",
-    "register_key_adapter",
-]
+__all__ = ["encode", "has_own_key", "register_encoder", "register_key_adapter"]
 
 Encoder = Callable[[Any, int], str]
 
@@ -49,7 +37,6 @@ Encoder = Callable[[Any, int], str]
 # interpreter's can be raised until the C stack overflows.
 _MAX_DEPTH: Final = 100
 _MAX_TYPES: Final = 4096
-_MADE_BY_CLASS_STATEMENT: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 
 _adapters: dict[type, Callable[[Any], object]] = {}
 _natives: dict[type, Encoder] = {}
@@ -103,50 +90,6 @@ def has_own_key(value: object) -> bool:
     return not isinstance(value, type) and (
         hasattr(value, "__zoocache_key__") or _adapter(type(value)) is not None
     )
-
-
-# What has no name that another process could know (a class made inside a function, an object that a
-# function closes over) is told apart by a token that no other process makes.
-_tokens = count()
-_nonce = secrets.token_hex(8)
-_unnamed_classes: WeakKeyDictionary[type, str] = WeakKeyDictionary()
-
-
-def _renew_nonce() -> None:
-    global _nonce
-    _nonce = secrets.token_hex(8)
-
-
-if hasattr(os, "register_at_fork"):  # parent and child continue the same count after a fork
-    os.register_at_fork(after_in_child=_renew_nonce)
-
-
-def process_token() -> str:
-    """Return a text that nobody else ever gets, in this process or another."""
-    return f"~{_nonce}.{next(_tokens)}"
-
-
-def module_name(definition: Any) -> str:
-    """Return the name of the module that a class or function says it is from.
-
-    A child started by multiprocessing's spawn knows its parent's ``__main__`` by another name.
-    """
-    return "__main__" if definition.__module__ == "__mp_main__" else f"{definition.__module__}"
-
-
-def class_label(cls: type) -> str:
-    """Return ``module.qualname`` for a class that can be found there, and a unique name otherwise.
-
-    Two calls of a function that defines a class make two classes with one name; they must not
-    share cached values.
-    """
-    found: object = sys.modules.get(cls.__module__)
-    for name in cls.__qualname__.split("."):
-        found = getattr(found, "__dict__", {}).get(name)
-    label = f"{module_name(cls)}.{cls.__qualname__}"
-    if found is cls or not cls.__flags__ & _MADE_BY_CLASS_STATEMENT:
-        return label
-    return label + _unnamed_classes.setdefault(cls, process_token())
 
 
 def _labelled(cls: type) -> str:

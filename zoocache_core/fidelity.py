@@ -90,6 +90,8 @@ def _same(a: Any, b: Any, seen: _Seen) -> bool:
         return kind is not FunctionType or not _carries_state(a)
     if kind is float:
         return a == b != 0.0 or repr(a) == repr(b)
+    if (kind is datetime or kind is time) and a.tzinfo is b.tzinfo:
+        return bool(a == b and a.fold == b.fold)
     if kind is range:
         return (a.start, a.stop, a.step) == (b.start, b.stop, b.step)
     if kind in ATOMS:

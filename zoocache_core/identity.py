@@ -35,16 +35,10 @@ from types import (
 )
 from typing import Any, Final
 
-from zoocache_core.encoding import (
-    class_label,
-    encode,
-    has_own_key,
-    module_name,
-    process_token,
-    register_encoder,
-)
+from zoocache_core.encoding import encode, has_own_key, register_encoder
 from zoocache_core.errors import UnsupportedValue
 from zoocache_core.immutables import is_immutable
+from zoocache_core.naming import class_label, module_name, process_token
 
 __all__ = ["Closure", "function_identity", "function_name", "named_fingerprint"]
 
