@@ -21,7 +21,7 @@ from zoocache_core.reading import judge
 from zoocache_core.runtime import Runtime
 from zoocache_core.storage.base import Entry, StorageUnavailable
 
-__all__ = ["add", "discard", "update"]
+__all__ = ["add", "add_entry", "discard", "update"]
 
 _ROUNDS = 10_000
 """After so many lost races the storage is taken for one that cannot compare."""
@@ -49,12 +49,19 @@ def add(
     """
     held, thaw = engine.storage.freeze(key, value)
     position = engine.stamp() if stamp is None else min(stamp, engine.stamp())
-    tags = tuple(deps)
+    entry = engine.entry(held, thaw, tuple(deps), position, ttl)
+    return (yield from add_entry(engine, key, entry))
+
+
+def add_entry(engine: Runtime, key: str, entry: Entry) -> Flow[bool]:
+    """Store ``entry`` unless there is a valid one; whether it was stored.
+
+    Raises:
+        StorageIsFull: there is no room for it.
+    """
 
     def if_absent(found: Entry | None, _: Any) -> tuple[bool, Entry | None]:
-        if found is not None:
-            return False, None
-        return True, engine.entry(held, thaw, tags, position, ttl)
+        return found is None, entry
 
     return (yield from _replace(engine, "add", key, if_absent, keep_expiry=False))
 
@@ -103,7 +110,12 @@ def _replace(
             if not write:
                 return False
             arguments = (key, record, entry, keep_expiry)
-            if (yield (storage.replace, storage.areplace, arguments)):
+            # A step that cannot block need not be left to whoever drives the flow.
+            if engine.direct:
+                replaced = storage.replace(*arguments)
+            else:
+                replaced = yield (storage.replace, storage.areplace, arguments)
+            if replaced:
                 if entry is not None:
                     engine.counts.sets += 1
                     engine.tell_stored(key)
@@ -118,6 +130,8 @@ def _replace(
 def _read(engine: Runtime, key: str) -> Flow[Entry | None]:
     """The record of ``key``, valid or not, with the trie brought up to date."""
     sequence, storage = engine.sequence, engine.storage
+    if engine.direct:
+        return storage.get_strong(key)
     leased = sequence.leased
     if leased is not None and not leased():
         current = yield (sequence.catch_up, sequence.acatch_up, ())

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from zoocache_core.atomic import add_entry
 from zoocache_core.deps import Scope, activate, current_scope
 from zoocache_core.errors import StorageIsFull, UnsupportedValue
 from zoocache_core.flight import Flight, Landing
@@ -35,8 +36,8 @@ _ROUNDS = 8
 """How often a follower whose landing was outdated tries again before it computes for itself."""
 
 Outcome = tuple[Any, "Exception | None"]
-"""What a computation returned, or what it raised. An exception travels as a value, since one that is
-raised through a generator may be changed on the way (``StopIteration`` is)."""
+"""What a computation returned, or what it raised. An exception travels as a value, since one that
+is raised through a generator may be changed on the way (``StopIteration`` is)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class Call:
     ``deps`` are valid tags. ``ttl`` is in seconds, or ``None``, or a callable that derives it from
     the value. ``admit`` says whether a value may be stored and shared. ``refresh`` computes even
     if there is a valid entry.
+
+    Unless ``tracked``, what the computation reads decides neither what the entry depends on nor
+    whether it may be stored; a value that cannot be stored raises then. ``exclusive`` leaves an
+    entry in place that somebody else stored meanwhile.
     """
 
     key: str
@@ -57,6 +62,8 @@ class Call:
     ttl: float | Callable[[Any], float | None] | None = None
     admit: Callable[[Any], bool] | None = None
     refresh: bool = False
+    tracked: bool = True
+    exclusive: bool = False
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -197,7 +204,7 @@ def _lead(engine: Runtime, request: Call, flight: Flight, recheck: bool) -> Flow
             return None, error
         entry = _entry(engine, request, scope, value)
         if entry is not None:
-            yield from store(engine, key, entry)
+            yield from (_store_first if request.exclusive else store)(engine, key, entry)
         landing = Landing(entry=entry)
         return value, None
     except GeneratorExit:
@@ -250,17 +257,20 @@ def _give_back(engine: Runtime, key: str, lease: Any) -> Flow[None]:
 
 def _entry(engine: Runtime, request: Call, scope: Scope, value: Any) -> Entry | None:
     """What to store for ``value``, or ``None`` if it must not be stored."""
-    if scope.forbidden is not None or engine.uncommitted():
+    if request.tracked and (scope.forbidden is not None or engine.uncommitted()):
         return None
     if request.admit is not None and not request.admit(value):
         return None
     try:
         held, thaw = engine.storage.freeze(request.key, value)
     except UnsupportedValue as error:
+        if not request.tracked:
+            raise
         engine.warn_uncacheable(request.key, error)
         return None
     ttl = request.ttl(value) if callable(request.ttl) else request.ttl
-    return engine.entry(held, thaw, tuple(scope.deps), scope.stamp, ttl)
+    deps = scope.deps if request.tracked else request.deps
+    return engine.entry(held, thaw, tuple(deps), scope.stamp, ttl)
 
 
 def store(engine: Runtime, key: str, entry: Entry) -> Flow[None]:
@@ -278,3 +288,12 @@ def store(engine: Runtime, key: str, entry: Entry) -> Flow[None]:
     else:
         engine.counts.sets += 1
         engine.tell_stored(key)
+
+
+def _store_first(engine: Runtime, key: str, entry: Entry) -> Flow[None]:
+    """:func:`store`, unless there is a valid entry by now."""
+    if engine.trie.valid(entry.deps, entry.stamp, key):
+        try:
+            yield from add_entry(engine, key, entry)
+        except StorageIsFull as error:
+            engine.failed("set", error)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-__all__ = ["note_miss", "stamp_of_miss"]
+__all__ = ["forget_misses", "note_miss", "stamp_of_miss"]
 
 _KEPT = 32
 """Misses remembered per context. A forgotten one only loses the extra protection."""
@@ -40,3 +40,10 @@ def stamp_of_miss(engine: int, key: str) -> int | None:
     if stamp is not None:
         _notes.set({note: at for note, at in notes.items() if note != (engine, key)})
     return stamp
+
+
+def forget_misses(engine: int) -> None:
+    """Forget every position noted for ``engine`` in this context."""
+    notes = _notes.get()
+    if notes:
+        _notes.set({note: at for note, at in notes.items() if note[0] != engine})
