@@ -262,6 +262,16 @@ def test_a_personal_page_with_a_max_age_of_its_own_is_private_too():
         assert answer["vary"] == "Accept, Cookie"
 
 
+def test_a_page_that_depends_on_what_is_no_header_is_private_and_vary_does_not_name_it():
+    def view(visitor: Visitor) -> Sent:
+        visitor.ask("header:remote_addr")
+        return Sent()
+
+    answer = Site().get(view, headers={"remote_addr": "192.0.2.1"})
+    assert answer["cache-control"] == "private, max-age=0, must-revalidate"
+    assert answer.all("vary") == []
+
+
 def test_everything_that_a_page_is_kept_apart_by_is_named_in_vary():
     site = Site(vary_headers=["dnt", "Accept"], vary_cookies=["theme"])
     view = says("page", ("Vary", "ACCEPT, X-Mode"))

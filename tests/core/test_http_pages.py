@@ -4,6 +4,7 @@ and a page that may be shared is computed once."""
 from __future__ import annotations
 
 import threading
+from enum import IntEnum
 
 import pytest
 
@@ -260,17 +261,20 @@ def test_public_pages_of_a_view_with_personal_ones_are_shared(site):
     assert site.another_process().get(says("page"), NOBODY, path="/public").outcome == "HIT"
 
 
-def test_what_a_process_remembers_is_bounded():
-    bounded = Learned(limit=3)
-    for number in range(10):
-        bounded.learn(f"p{number}", ("user",))
-        bounded.mark(f"p{number}", uncacheable=True)
-    assert bounded.variations("p6") is None
-    assert bounded.variations("p7") == ("user",)
-    assert not bounded.uncacheable("p6")
-    assert bounded.uncacheable("p7")
-    bounded.mark("p7", uncacheable=False)
-    assert not bounded.uncacheable("p7")
+def test_what_a_process_remembers_is_bounded_and_what_it_learned_last_is_kept():
+    memory = Learned(limit=8)
+    for number in range(100):
+        memory.learn(f"p{number}", ("user",))
+        memory.mark(f"p{number}", uncacheable=True)
+        for last in range(max(0, number - 3), number + 1):
+            assert memory.variations(f"p{last}") == ("user",)
+            assert memory.uncacheable(f"p{last}")
+    known = [number for number in range(100) if memory.variations(f"p{number}") is not None]
+    marked = [number for number in range(100) if memory.uncacheable(f"p{number}")]
+    assert len(known) <= 8
+    assert len(marked) <= 8
+    memory.mark("p99", uncacheable=False)
+    assert not memory.uncacheable("p99")
 
 
 def test_a_lost_pointer_costs_a_computation_at_most(site):
@@ -621,6 +625,35 @@ def test_parameters_that_do_not_count_do_not_count_for_the_url_either(site):
 # Troubles
 
 
+def test_headers_of_a_type_of_the_frameworks_own_are_stored_as_text(site):
+    class SafeText(str):
+        def __str__(self) -> str:
+            return self
+
+    class Status(IntEnum):
+        OK = 200
+
+    def view(visitor: Visitor) -> Sent:
+        return Sent(
+            b"page",
+            (
+                (SafeText("X-Title"), SafeText("a")),
+                ("ETag", SafeText('"e"')),
+                ("Cache-Control", SafeText("public")),
+                ("Vary", SafeText("Accept")),
+            ),
+            Status.OK,
+        )
+
+    site.get(view)
+    answer = site.get(view)
+    assert (answer.outcome, answer["x-title"], answer["etag"]) == ("HIT", "a", '"e"')
+    for entry in site.engine.storage._entries.values():
+        texts = [text for part in entry.held if type(part) is tuple for text in part]
+        flat = [one for text in texts for one in ((text,) if isinstance(text, str) else text)]
+        assert {type(one) for one in flat} <= {str}
+
+
 def test_a_page_is_served_while_the_storage_is_down(site):
     from zoocache_core.storage.base import StorageUnavailable
 
@@ -631,7 +664,9 @@ def test_a_page_is_served_while_the_storage_is_down(site):
         down()
 
     site.get(says("page"))
-    site.engine.add_guard(_Idle())  # every lookup takes the long way
+    # As a shared storage is asked: memory cannot fail, and is read directly.
+    site.engine.direct = False
+    site.engine.add_guard(_Idle())
     for name in ("get", "get_many", "set", "set_many", "delete"):
         setattr(site.engine.storage, name, down)
         setattr(site.engine.storage, f"a{name}", adown)

@@ -131,6 +131,18 @@ def test_a_background_that_refuses_the_work_does_not_stop_later_ones():
     assert site.get(says("new")).body == b"new"
 
 
+def test_a_forked_child_does_not_count_on_a_thread_of_its_parent(monkeypatch):
+    site = Site(ttl=60, stale_while_revalidate=30)
+    site.background = lambda work: None
+    site.get(says("old"))
+    site.clock.advance(61)
+    assert site.get(says("new")).outcome == "STALE"
+    assert site.get(says("new")).outcome == "STALE"
+    monkeypatch.setattr(page_module.os, "getpid", lambda: -1)
+    site.background = None
+    assert site.get(says("new")).body == b"new"
+
+
 def test_after_the_window_everybody_waits_for_the_new_page(site_of):
     site = site_of(ttl=60, stale_while_revalidate=30)
     site.background = lambda work: None

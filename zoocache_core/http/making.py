@@ -104,16 +104,17 @@ def _make(visit: Visit, replaced: Page | None, last: bool = False) -> Flow[Outco
     response = visit.read(visit.response)
     visit.status = response.status
     now = visit.now()
-    visit.refusal = why_not_store(request, response, policy, now)
+    depends = variations_of(request.reads(), response, policy)
+    visit.refusal = why_not_store(request, response, depends.union(view.named), policy, now)
     if visit.refusal is not None:
         if may_wait(visit):
             learned.mark(primary, uncacheable=True)
         return OWN, None
     learned.mark(primary, uncacheable=False)
-    depends = view.beyond_named(variations_of(request.reads(), response, policy))
-    # What is known of other visitors' pages counts too: it is safer to keep apart too much.
-    depends.update(learned.variations(primary) or (), visit.variations if visit.known else ())
-    actual = tuple(sorted(depends))
+    # What is known of other visitors' pages counts too. It is safer to keep apart too much, and two
+    # kinds of visitors would push each other's pages out otherwise.
+    known = {*(learned.variations(primary) or ()), *(visit.variations if visit.known else ())}
+    actual = tuple(sorted(view.beyond_named(depends | known)))
     page = visit.page = page_of(
         response, policy, view.named, actual, scope.deps, now, _ttl(visit, response, now)
     )

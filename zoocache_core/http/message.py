@@ -62,7 +62,11 @@ class PageRequest(Protocol):
 
     def header(self, name: str) -> str | None:
         """The value of the header field `name` (lower case); ``None`` if absent, which differs from
-        the empty string. Several lines of one field are joined by commas."""
+        the empty string. Several lines of one field are joined by commas.
+
+        An adapter may give other things about the request a name with an underscore that it notes
+        in :meth:`reads` and answers here (``remote_addr``). To other caches such pages are private.
+        """
 
     def cookie(self, name: str) -> str | None:
         """The value of the cookie `name`, or ``None``."""
@@ -108,7 +112,8 @@ class Answer(Generic[R]):
     """What to send.
 
     With `live`, send the view's own response after setting `headers` on it, each one in place of
-    any of the same name. Without, build a response of `status`, `headers` and `body`.
+    any of the same name; `status` and `body` say nothing then. Without, build a response of
+    `status`, `headers` and `body`.
     """
 
     outcome: PageOutcome

@@ -14,13 +14,16 @@ that safe:
 from __future__ import annotations
 
 import logging
+import os
 import random as random_module
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from zoocache_core.calls import Outcome, call, unwrap
+from zoocache_core.calls import Outcome, call, pass_outward, unwrap
+from zoocache_core.deps import current_scope
 from zoocache_core.errors import UnsupportedValue
 from zoocache_core.flows import Flow, arun, run
+from zoocache_core.http.key import variant_key
 from zoocache_core.http.lookup import find, is_guess, may_see, may_wait
 from zoocache_core.http.making import AGAIN, OWN, call_for, run_alone, run_view
 from zoocache_core.http.message import Answer, PageOutcome, PageRequest, PageResponse
@@ -69,7 +72,7 @@ class PageCache:
     ) -> None:
         self._engine = engine
         self._view = CachedView(view, policy, random)
-        self._renewing: dict[str, object] = {}
+        self._renewing: dict[tuple[int, int, str], object] = {}
 
     def respond(
         self,
@@ -90,8 +93,11 @@ class PageCache:
         Raises:
             whatever the view raises.
         """
-        visit = Visit(self._view, self._engine(), request, view, read, background, blocking=True)
-        answered: Answer[R] = unwrap(run(self._answer(visit)))
+        engine = self._engine()
+        answered: Answer[R] | None = self._at_once(engine, request)
+        if answered is None:
+            visit = Visit(self._view, engine, request, view, read, background, blocking=True)
+            answered = unwrap(run(self._answer(visit)))
         return answered
 
     async def respond_async(
@@ -102,8 +108,11 @@ class PageCache:
         background: Callable[[Callable[[], Any]], object] | None = None,
     ) -> Answer[R]:
         """:meth:`respond` for a coroutine function. `background` is given one, too."""
-        visit = Visit(self._view, self._engine(), request, view, read, background, blocking=False)
-        answered: Answer[R] = unwrap(await arun(self._answer(visit)))
+        engine = self._engine()
+        answered: Answer[R] | None = self._at_once(engine, request)
+        if answered is None:
+            visit = Visit(self._view, engine, request, view, read, background, blocking=False)
+            answered = unwrap(await arun(self._answer(visit)))
         return answered
 
     def invalidate(self, **arguments: object) -> None:
@@ -115,6 +124,37 @@ class PageCache:
         await self._engine().invalidate_async(view_tag(self._view.name, arguments))
 
     # The way of a request
+
+    def _at_once(self, engine: Engine, request: PageRequest) -> Answer[Any] | None:
+        """The answer to the most common request by far: a GET, nothing asked for but the page, and
+        a fresh one in this process's memory. ``None`` for any other, which takes the long way."""
+        view, policy = self._view, self._view.policy
+        if (
+            request.method != "GET"
+            or policy.honour_request_no_cache
+            or request.header("authorization") is not None
+            or why_not_serve(request) is not None
+        ):
+            return None
+        try:
+            primary = view.primary_key(request)
+        except UnsupportedValue:
+            return None
+        variations = view.learned.variations(primary)
+        if variations is None:
+            if view.learned.hint:
+                return None
+            variations = ()
+        key = variant_key(primary, variations, request)
+        entry = engine.hit(key)
+        if entry is None:
+            return None
+        page = read_page(entry.value())
+        now = engine.settings.clock.time()
+        if page is None or page.variations != variations or not page.is_fresh(now):
+            return None
+        pass_outward(current_scope(), entry.deps, key)
+        return answer(page, request, policy, now, "HIT")
 
     def _answer(self, visit: Visit) -> Flow[Outcome]:
         request = visit.request
@@ -172,12 +212,12 @@ class PageCache:
                 # Written by another release.
                 refresh = True
                 continue
-            left = page.fresh_for(visit.now())
-            if left is None or left > 0:
+            now = visit.now()
+            if page.is_fresh(now):
                 return self._show(visit, page, "HIT"), None
             if page.stale_allowed:
                 visit.stale = page
-                if -left < policy.stale_while_revalidate:
+                if page.overdue(now) < policy.stale_while_revalidate:
                     return (yield from self._revalidate(visit, page))
             refresh = True
         raise RuntimeError("the last attempt runs the view")
@@ -199,7 +239,8 @@ class PageCache:
 
     def _revalidate(self, visit: Visit, page: Page) -> Flow[Outcome]:
         """Show `page` to everybody but the one who makes it anew."""
-        key, token = visit.key, object()
+        # With the process, because a forked child does not inherit the thread that is at it.
+        key, token = (os.getpid(), id(visit.engine), visit.key), object()
         if visit.request.method == "HEAD" or self._renewing.setdefault(key, token) is not token:
             return self._show(visit, page, "STALE"), None
         if visit.background is None:
@@ -216,7 +257,7 @@ class PageCache:
             raise
         return stale, None
 
-    def _renew(self, visit: Visit, key: str) -> Flow[None]:
+    def _renew(self, visit: Visit, key: tuple[int, int, str]) -> Flow[None]:
         """Make the page anew in the background, where nobody but the log can be told of errors."""
         try:
             answered, error = yield from self._serve(visit, refresh=True)
@@ -258,8 +299,7 @@ class PageCache:
         page = None if found is None else read_page(found[1])
         if page is None or not page.stale_allowed:
             return None
-        left = page.fresh_for(visit.now())
-        return page if left is None or -left < self._view.policy.stale_if_error else None
+        return page if page.overdue(visit.now()) < self._view.policy.stale_if_error else None
 
     # Answers
 

@@ -7,6 +7,7 @@ does not know is a miss.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Any, Final, NamedTuple, TypeGuard, TypeVar
 
@@ -82,9 +83,13 @@ class Page(NamedTuple):
         """Seconds since it was made. Never negative, also if the wall clock was set back."""
         return max(0.0, now - self.created)
 
-    def fresh_for(self, now: float) -> float | None:
-        """Seconds until its ttl is over, negative afterwards; ``None`` without a ttl."""
-        return None if self.ttl is None else self.ttl - self.age(now)
+    def is_fresh(self, now: float) -> bool:
+        """Whether its ttl is not over."""
+        return self.ttl is None or self.age(now) < self.ttl
+
+    def overdue(self, now: float) -> float:
+        """For how many seconds its ttl has been over; negative before that."""
+        return -math.inf if self.ttl is None else self.age(now) - self.ttl
 
 
 def read_page(value: Any) -> Page | None:
@@ -132,10 +137,15 @@ def page_of(
         for value in header_values(headers, "connection")
         for name in value.split(",")
     }
-    kept = tuple(pair for pair in headers if pair[0].lower() not in dropped)
+    # Exact types: frameworks also have a str of their own for text that is safe in HTML.
+    kept = tuple(
+        (str.__str__(name), str.__str__(value))
+        for name, value in headers
+        if name.lower() not in dropped
+    )
     etags = header_values(headers, "etag")
-    body = response.body or b""
-    etag = etags[0].strip() if etags else make_etag(body, headers)
+    body = bytes(response.body or b"")
+    etag = str.__str__(etags[0]).strip() if etags else make_etag(body, headers)
     everything = (*named, *variations)
     freshness, client = _freshness(headers, directives, everything, created)
     managed = [("ETag", etag), *freshness]
@@ -152,7 +162,7 @@ def page_of(
         kept_for = ttl + max(policy.stale_while_revalidate, policy.stale_if_error)
     return Page(
         form=_PAGE,
-        status=response.status,
+        status=int(response.status),
         headers=kept,
         managed=tuple(managed),
         body=body,
@@ -172,7 +182,10 @@ def _freshness(
 ) -> tuple[list[tuple[str, str]], str | None]:
     """The view's own Cache-Control and Expires, and what ``Page.client`` is to be."""
     said = ", ".join(header_values(headers, "cache-control"))
-    if {"user", "session"} & set(variations) and not {"public", "s-maxage"} & set(directives):
+    personal = any(
+        variation in ("user", "session") or _is_invented(variation) for variation in variations
+    )
+    if personal and not {"public", "s-maxage"} & set(directives):
         # Caches on the way must not mix up either what is kept apart here.
         said = f"{said}, private" if said else "private"
     expires = header_values(headers, "expires")
@@ -185,12 +198,20 @@ def _freshness(
     return managed, None
 
 
+def _is_invented(header: str) -> bool:
+    """Whether an adapter's name for something that is no header (``remote_addr``)."""
+    return "_" in header
+
+
 def _vary(headers: Headers, variations: Variations) -> str:
     """The response's Vary with everything that the page is kept apart by."""
     names = [name.strip() for value in header_values(headers, "vary") for name in value.split(",")]
     for variation in variations:
         kind, _, name = variation.partition(":")
-        names.append(name.title() if kind == "header" else "Cookie")
+        if kind != "header":
+            names.append("Cookie")
+        elif not _is_invented(name):
+            names.append(name.title())
     written = {name.lower(): name for name in reversed(names) if name}
     return ", ".join(reversed(written.values()))
 
@@ -238,11 +259,11 @@ def _moving(page: Page, policy: PagePolicy, now: float, outcome: PageOutcome) ->
     prefix, for_browser = page.client, policy.browser_ttl
     if for_browser is None:
         return (("Cache-Control", prefix), *served) if prefix else served
-    left = page.fresh_for(now)
+    left = -page.overdue(now)
     if for_browser == "ttl":
-        keep = left or 0.0
+        keep = 0.0 if page.ttl is None else left
     else:
-        keep = for_browser if left is None else min(for_browser, left)
+        keep = min(for_browser, left)
     if keep < 1:
         freshness = "max-age=0, must-revalidate"
         keep = 0

@@ -33,8 +33,10 @@ __all__ = [
     "why_not_store",
 ]
 
-_CONDITIONS_OF_THE_VIEW: Final = ("range", "if-range", "if-match", "if-unmodified-since")
-"""Request headers whose answer depends on more than the page."""
+_ABOUT_MORE_THAN_THE_PAGE: Final = ("range", "if-match", "if-unmodified-since")
+"""Request headers that only the view can honour. (If-Range counts only beside Range.)"""
+
+_NO_CONTENT: Final = (None, "", "0")
 
 _NOT_SHARED: Final = ("private", "no-store", "no-cache")
 
@@ -45,9 +47,13 @@ def why_not_serve(request: PageRequest) -> str | None:
     """Why `request` must not be answered from the cache whatever is stored, or ``None``."""
     if request.method not in ("GET", "HEAD"):
         return f"the method is {request.method}"
-    for name in _CONDITIONS_OF_THE_VIEW:
+    for name in _ABOUT_MORE_THAN_THE_PAGE:
         if request.header(name) is not None:
             return f"the request has the header {name}"
+    if request.header("content-length") not in _NO_CONTENT or request.header("transfer-encoding"):
+        # It is no part of the key, and a view that reads it could be made to answer everybody
+        # what one visitor has sent ("fat GET" cache poisoning).
+        return "the request has content"
     return None
 
 
@@ -77,11 +83,15 @@ def covers_authorization(variations: Collection[str]) -> bool:
 
 
 def why_not_store(
-    request: PageRequest, response: PageResponse, policy: PagePolicy, now: float
+    request: PageRequest,
+    response: PageResponse,
+    variations: Collection[str],
+    policy: PagePolicy,
+    now: float,
 ) -> str | None:
     """Why `response` must not be stored as the page for `request`, or ``None`` if it may be.
 
-    `now` is in seconds since the epoch.
+    `variations` are all that the page is kept apart by, and `now` is in seconds since the epoch.
     """
     if request.method != "GET":
         return f"the method is {request.method}"
@@ -109,8 +119,7 @@ def why_not_store(
         for value in header_values(headers, name)
     ):
         return "the Content-Security-Policy has a nonce, which must not be used twice"
-    varied = vary_names(header_values(headers, "vary"))
-    if varied is None:
+    if vary_names(header_values(headers, "vary")) is None:
         return "the response says Vary: * (or names no valid header)"
     left = lifetime(directives, headers, now)
     if left is not None and left <= 0:
@@ -118,8 +127,7 @@ def why_not_store(
     if (
         request.header("authorization") is not None
         and "public" not in directives
-        and "authorization" not in varied
-        and "authorization" not in policy.vary_headers
+        and not covers_authorization(variations)
     ):
         # RFC 9111, section 3.5 would accept s-maxage and must-revalidate too. The first says how
         # long and not to whom; the second asks for a validation that only the view could do.
