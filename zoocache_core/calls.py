@@ -112,9 +112,6 @@ def call(engine: Runtime, request: Call, blocking: bool) -> Flow[Outcome]:
     """The outcome of ``request``: from the cache, from another's flight, or computed here."""
     key, flights = request.key, engine.flights
     outer = current_scope()
-    if outer is not None and outer.encloses(engine, key):
-        # Re-entry: the caller is (part of) the flight it would have to wait for.
-        return (yield from _alone(engine, request, outer))
     overdue: Flight | None = None
     loop = _running_loop()
     for _ in range(_ROUNDS):
@@ -129,6 +126,7 @@ def call(engine: Runtime, request: Call, blocking: bool) -> Flow[Outcome]:
             return (yield from _lead(engine, request, flight, recheck))
         held = flights.led_by(outer)
         if flights.wait_would_never_end(flight, held, loop if blocking else None):
+            # Re-entry, the simplest case: the caller is the flight it would have to wait for.
             break
         landing = yield from _follow(engine, key, flight, held)
         if landing is None:

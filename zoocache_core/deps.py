@@ -61,15 +61,6 @@ class Scope:
         if inner.engine is self.engine:
             self.lower_stamp(inner.stamp)
 
-    def encloses(self, engine: Runtime, key: str) -> bool:
-        """Whether ``key`` of ``engine`` is being computed here or further out."""
-        scope: Scope | None = self
-        while scope is not None:
-            if scope.key == key and scope.engine is engine:
-                return True
-            scope = scope.parent
-        return False
-
 
 _current: ContextVar[Scope | None] = ContextVar("zoocache_scope", default=None)
 

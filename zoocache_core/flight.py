@@ -107,11 +107,7 @@ class Flights:
                 and trie.valid(tuple(flight.scope.deps), flight.scope.stamp, key)
             ):
                 if flight._future is None:
-                    future: Future[Landing] = Future()
-                    flight._future = future
-                    # A running future cannot be cancelled, so a waiter that is cancelled through
-                    # `asyncio.wrap_future` takes nobody along.
-                    future.set_running_or_notify_cancel()
+                    flight._future = Future()
                 return flight, False
             flight = self._by_key[key] = Flight(scope, loop)
             return flight, True

@@ -104,6 +104,18 @@ def test_two_closures_of_one_factory_do_not_share(engine: Engine) -> None:
     assert factory(2)(5) == 10
 
 
+def test_a_closure_variable_that_is_rebound_makes_another_key(engine: Engine) -> None:
+    factor = 2
+
+    @engine.cacheable
+    def multiply(x: int) -> int:
+        return x * factor
+
+    assert multiply(5) == 10
+    factor = 3
+    assert multiply(5) == 15
+
+
 def test_two_lambdas_do_not_share(engine: Engine) -> None:
     one, two = engine.cacheable(lambda x: x + 1), engine.cacheable(lambda x: x + 2)
     assert (one(1), two(1)) == (2, 3)

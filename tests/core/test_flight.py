@@ -300,6 +300,29 @@ def test_two_computations_that_need_each_other_do_not_wait_for_ever(
     assert {one.result(SOON)[0], two.result(SOON)[0]} == {"a", "b"}
 
 
+def test_a_flight_that_landed_between_lookup_and_boarding_is_not_repeated(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def compute(who: str) -> str:
+        calls.append(who)
+        return who
+
+    look_up = engine.storage.get
+
+    def slow_get(key: str) -> Any:
+        entry = look_up(key)
+        monkeypatch.setattr(engine.storage, "get", look_up)
+        # The lookup has missed; now somebody else computes and lands.
+        assert in_threads(1, lambda _: engine.fetch("k", lambda: compute("other"))) == ["other"]
+        return entry
+
+    monkeypatch.setattr(engine.storage, "get", slow_get)
+    assert engine.fetch("k", lambda: compute("caller")) == "other"
+    assert calls == ["other"]
+
+
 def test_a_value_that_may_not_be_stored_is_not_shared_either(
     engine: Engine, pool: ThreadPoolExecutor
 ) -> None:
