@@ -1,8 +1,8 @@
 """The arguments of a call, in the one form that all ways to write the call share.
 
 ``inspect.Signature.bind`` takes several microseconds. What it does for a function is worked out
-once here; a call then only fills the gaps. Whatever is irregular goes to ``bind`` itself, which
-raises the ``TypeError`` that the call would raise.
+once here; a call then only fills the gaps. Arguments that do not fit are left to ``bind`` itself,
+which raises the ``TypeError`` that the call would raise.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from inspect import CO_VARARGS, CO_VARKEYWORDS, Parameter, Signature
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from zoocache_core.encoding import encode, register_encoder
 from zoocache_core.errors import UnsupportedValue
@@ -111,14 +111,15 @@ def _compile(signature: Signature, stand_ins: dict[int, StandIn]) -> Bind:
         if parameter.default is not Parameter.empty
     }
 
-    def irregular(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sequence[object]:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        return tuple(bound.arguments.values())
+    def refuse(args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
+        signature.bind(*args, **kwargs)  # knows what to say
+        # In Python 3.13.0, it overlooks a missing positional-only argument of which there is a
+        # namesake among the keywords.
+        raise TypeError(f"the arguments do not fit the signature {signature}")
 
     def bind(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sequence[object]:
         if len(args) > most and not takes_more:
-            return irregular(args, kwargs)
+            refuse(args, kwargs)
         values: list[object] = [*args[:most]]
         used = 0
         for name in positional[len(args) :]:
@@ -128,7 +129,7 @@ def _compile(signature: Signature, stand_ins: dict[int, StandIn]) -> Bind:
             elif name in defaults:
                 values.append(defaults[name])
             else:
-                return irregular(args, kwargs)
+                refuse(args, kwargs)
         if takes_more:
             values.append(args[most:])
         for name in only_keyword:
@@ -138,11 +139,13 @@ def _compile(signature: Signature, stand_ins: dict[int, StandIn]) -> Bind:
             elif name in defaults:
                 values.append(defaults[name])
             else:
-                return irregular(args, kwargs)
+                refuse(args, kwargs)
         if takes_any_keyword:
             more = {name: kwargs[name] for name in kwargs if name not in by_keyword}
             values.append(more)
             used += len(more)
-        return values if used == len(kwargs) else irregular(args, kwargs)
+        if used != len(kwargs):
+            refuse(args, kwargs)
+        return values
 
     return bind
