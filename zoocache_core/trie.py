@@ -16,6 +16,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
+from zoocache_core.globs import GLOBS, Globs, matches, pattern_of
+
 __all__ = ["CALLS", "Node", "PrefixTrie"]
 
 CALLS = "="
@@ -54,11 +56,12 @@ class PrefixTrie:
     judged valid in the current epoch needs no second look. ``lock`` is held by writers.
     """
 
-    __slots__ = ("_doubts", "calls", "epoch", "lock", "paths", "position", "root")
+    __slots__ = ("_doubts", "calls", "epoch", "globs", "lock", "paths", "position", "root")
 
     def __init__(self) -> None:
         self.root = Node(0, 0.0)
         self.calls = Node(0, 0.0)
+        self.globs: Globs | None = None
         self.position = 0
         self.epoch = 0
         self.lock = threading.RLock()
@@ -98,10 +101,17 @@ class PrefixTrie:
                     node.children[segment] = child
             path.append(child)
             node = child
+        if (pattern := pattern_of(tag)) is not None:
+            self._all_globs().add(pattern, node)
         if len(self.paths) >= _PATHS:
             self.paths.clear()
         self.paths[tag] = found = tuple(path)
         return found
+
+    def _all_globs(self) -> Globs:
+        if self.globs is None:
+            self.globs = Globs()
+        return self.globs
 
     def _start(self, tag: str) -> tuple[Node, list[str]]:
         """The tree that ``tag`` belongs to, and the segments to walk in it."""
@@ -118,6 +128,9 @@ class PrefixTrie:
         for node in self._path(tag, now):
             node.highest = max(node.highest, number)
         node.floor = max(node.floor, number)
+        if tag in (CALLS, f"{CALLS}:{GLOBS}"):
+            globs = self._all_globs()
+            globs.floor = max(globs.floor, number)
 
     def advance(self, position: int) -> None:
         """Declare that every number up to ``position`` has been marked. Holds ``lock``."""
@@ -133,6 +146,7 @@ class PrefixTrie:
         """
         self.root = Node(0, 0.0)
         self.calls = Node(0, 0.0)
+        self.globs = None
         self.paths.clear()
         self.position = position
         self.epoch += 1
@@ -166,6 +180,8 @@ class PrefixTrie:
                 if node.number > stamp:
                     return False
         if key is not None and calls.highest > stamp:
+            if self.globs is not None and self.globs.outdate(key, stamp):
+                return False
             node = calls
             for segment in key.split(":"):
                 child = node.children.get(segment)
@@ -215,6 +231,10 @@ class PrefixTrie:
         doubts = list(self._doubts)
         if "" in doubts:
             return True
+        if key is not None:
+            patterns = filter(None, map(pattern_of, doubts))
+            if any(matches(pattern, key) for pattern in patterns):
+                return True
         paths = [*deps] if key is None else [*deps, f"{CALLS}:{key}"]
         for path in paths:
             wild = path == "*" or path.endswith(":*")
@@ -239,8 +259,21 @@ class PrefixTrie:
             self._prune(self.calls, CALLS, before, dropped)
             if dropped:
                 self.paths.clear()
+                self._prune_globs(dropped)
                 self.epoch += 1
         return dropped
+
+    def _prune_globs(self, dropped: list[tuple[str, int]]) -> None:
+        if self.globs is None:
+            return
+        branch = f"{CALLS}:{GLOBS}"
+        numbers = [number for tag, number in dropped if f"{tag}:".startswith(f"{branch}:")]
+        left = Globs()
+        left.floor = max(self.globs.floor, *numbers, 0)
+        if GLOBS in self.calls.children:
+            for name, node in self.calls.children[GLOBS].children.items():
+                left.add(pattern_of(f"{branch}:{name}") or "", node)
+        self.globs = left
 
     def _prune(self, node: Node, path: str, before: float, dropped: list[tuple[str, int]]) -> None:
         for segment, child in list(node.children.items()):
