@@ -23,7 +23,7 @@ from zoocache_core.flight import Flights
 from zoocache_core.flows import Step, arun, run
 from zoocache_core.guards import Guard
 from zoocache_core.pruner import Pruner
-from zoocache_core.reading import Found, find
+from zoocache_core.reading import Found, find, judge
 from zoocache_core.sequence.base import Sequence as InvalidationSequence
 from zoocache_core.settings import Settings, seconds
 from zoocache_core.storage.base import Entry, Storage, Thaw
@@ -189,9 +189,14 @@ class Runtime:
         return self.find, self.afind, (key, quiet)
 
     def find(self, key: str, quiet: bool = False) -> Found | None:
+        if self.direct:
+            # No step of the flow could block or tell anything new.
+            return judge(self, key, self.storage.get(key), quiet)
         return run(find(self, key, quiet))
 
     async def afind(self, key: str, quiet: bool = False) -> Found | None:
+        if self.direct:
+            return judge(self, key, self.storage.get(key), quiet)
         return await arun(find(self, key, quiet))
 
     # Writing
