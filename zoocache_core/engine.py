@@ -13,8 +13,8 @@ from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar, overload
 
 from zoocache_core.about import VERSION
-from zoocache_core.cacheable import Cached, Decorator, Deps, decorate
 from zoocache_core.calls import Call, call, unwrap
+from zoocache_core.decorator import Cached, Decorator, Deps, decorate
 from zoocache_core.deps import current_scope
 from zoocache_core.events import Stats
 from zoocache_core.flows import Flow, arun, run

@@ -78,7 +78,7 @@ def named_fingerprint(fn: Callable[..., Any]) -> str:
 
 def _behind_cache(value: object) -> FunctionType | MethodType | None:
     """Return the function behind a cached one, or ``None`` if `value` is something else."""
-    if type(value) is FunctionType or type(value).__module__ == "zoocache_core.cacheable":
+    if type(value) is FunctionType or type(value).__module__ == "zoocache_core.decorator":
         uncached = getattr(value, "uncached", None)
         if isinstance(uncached, (FunctionType, MethodType)):
             return uncached

@@ -11,7 +11,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from zoocache_core.calls import Call, call, pass_outward, unwrap
 from zoocache_core.deps import current_scope
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Cached", "Decorator", "Deps", "decorate"]
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
+S = TypeVar("S")
 R_co = TypeVar("R_co", covariant=True)
 
 Deps = str | Iterable[str] | Callable[..., str | Iterable[str]] | None
@@ -55,6 +57,14 @@ class Cached(Protocol[P, R_co]):
         """The function itself."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+    @overload
+    def __get__(self, instance: None, owner: type | None = None, /) -> Cached[P, R_co]: ...
+
+    @overload
+    def __get__(
+        self: Cached[Concatenate[S, Q], R_co], instance: S, owner: type | None = None, /
+    ) -> Cached[Q, R_co]: ...
 
     def key(self, *args: Any, **kwargs: Any) -> str:
         """The key under which the result of this call is cached."""
