@@ -1,0 +1,1 @@
+"""An application with every shape of model that rows are named for."""

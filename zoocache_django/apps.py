@@ -1,0 +1,33 @@
+"""Start-up: the one place where settings are applied and anything is installed into Django."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.signals import setting_changed
+
+
+class ZooCacheConfig(AppConfig):
+    """Add ``"zoocache_django"`` to ``INSTALLED_APPS``."""
+
+    name = "zoocache_django"
+    verbose_name = "ZooCache"
+
+    def ready(self) -> None:
+        """Apply ``settings.ZOOCACHE``, watch writes and transactions, register the checks."""
+        from zoocache_django import checks, conf, transactions, writes
+
+        conf.apply()
+        transactions.install()
+        writes.install()
+        checks.install()
+        setting_changed.connect(_on_setting_changed, dispatch_uid="zoocache_django.conf")
+
+
+def _on_setting_changed(*, setting: str, **kwargs: Any) -> None:
+    """``override_settings(ZOOCACHE=...)`` takes effect at once."""
+    from zoocache_django import conf
+
+    if setting == "ZOOCACHE":
+        conf.apply()
