@@ -1,0 +1,191 @@
+"""``@cache_view``: whole pages from the cache.
+
+What may be stored, who may see it and which headers are sent is decided by ``zoocache_core.http``;
+here is only how Django calls its views.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import partial, wraps
+from typing import Any, Final, Protocol, overload
+
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.template.response import SimpleTemplateResponse
+
+from zoocache_core.http import PageCache, PagePolicy
+from zoocache_django import conf
+from zoocache_django.exchange import DjangoRequest, Unresolved, page_response, response_to
+from zoocache_django.visitor import watched
+
+__all__ = ["cache_view"]
+
+View = Callable[..., Any]
+
+
+class CachedView(Protocol):
+    """What ``@cache_view`` makes of a view."""
+
+    uncached: View
+    """The view itself."""
+
+    def __call__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Answer from the cache, or by calling the view."""
+
+    def invalidate(self, **arguments: object) -> None:
+        """Forget the pages made with these arguments of the URL; without any, all of them."""
+
+
+@overload
+def cache_view(view: View, /) -> CachedView: ...
+
+
+@overload
+def cache_view(
+    ttl: float | timedelta | None = None, **options: Any
+) -> Callable[[View], CachedView]: ...
+
+
+def cache_view(ttl: Any = None, **options: Any) -> Any:
+    """Cache the responses of a view, sync or async, function or class-based.
+
+    Used as ``@cache_view``, ``@cache_view(60)`` or ``@cache_view(ttl=60, deps=...)``, and on
+    classes through ``method_decorator(cache_view(60), name="dispatch")``.
+
+    Args:
+        ttl: for how long a page may be shown, in seconds or as a timedelta; ``None``: until its
+            data changes.
+        deps: tags that every page of the view depends on, or a callable that is given what the
+            view is given and returns them. A model's label (``"shop.product"``) means any of its
+            rows.
+        options: the other fields of :class:`zoocache_core.http.policy.PagePolicy`.
+
+    Raises:
+        ConfigurationError: an option is unknown, mistyped or out of range.
+        InvalidTag: one of the static deps is malformed.
+    """
+    if callable(ttl):
+        return _Decorator(PagePolicy.of(**options), _bare_caches)(ttl)
+    return _Decorator(PagePolicy.of(ttl=ttl, **options), {})
+
+
+_bare_caches: dict[str, PageCache] = {}
+
+
+class _Decorator:
+    """One use of ``@cache_view(...)``.
+
+    ``method_decorator`` applies a decorator anew for every request, to a fresh partial of the bound
+    method. What was learned about the pages has to outlive that, so it is kept here, by name.
+    """
+
+    def __init__(self, policy: PagePolicy, caches: dict[str, PageCache]) -> None:
+        self._policy = policy
+        self._caches = caches
+
+    def __call__(self, view: View) -> CachedView:
+        owner = getattr(getattr(view, "func", None), "__self__", None)
+        name = _name_of(view, owner)
+        if owner is None:
+            cache = PageCache(name, self._policy, conf.engine)
+        else:
+            cache = self._caches.get(name) or self._caches.setdefault(
+                name, PageCache(name, self._policy, conf.engine)
+            )
+        is_async = iscoroutinefunction(view) or getattr(owner, "view_is_async", False)
+        make = _async_view if is_async else _sync_view
+        cached: Any = make(view, name, self._policy, cache)
+        cached.uncached = view
+        cached.invalidate = cache.invalidate
+        return cached  # type: ignore[no-any-return]
+
+
+def _name_of(view: View, owner: object | None) -> str:
+    """The name of a view, the same in every process."""
+    if owner is not None:
+        return f"{type(owner).__module__}.{type(owner).__qualname__}"
+    while isinstance(view, partial):
+        view = view.func
+    named: Any = getattr(view, "view_class", view)
+    if not hasattr(named, "__qualname__"):
+        named = type(named)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _sync_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> View:
+    @wraps(view)
+    def cached(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        exchange = DjangoRequest(request, policy, args, kwargs, _by_name(view, args, kwargs))
+
+        def run() -> HttpResponseBase:
+            if exchange.method not in _CACHED_METHODS:
+                return _checked(view(request, *args, **kwargs), name)
+            with watched(exchange.http, exchange.seen):
+                return _rendered(_checked(view(request, *args, **kwargs), name))
+
+        return response_to(cache.respond(exchange, run, partial(page_response, exchange)))
+
+    return cached
+
+
+def _async_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> View:
+    @wraps(view)
+    async def cached(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        exchange = DjangoRequest(
+            request, policy, args, kwargs, _by_name(view, args, kwargs), resolved=False
+        )
+
+        async def run() -> HttpResponseBase:
+            if exchange.method not in _CACHED_METHODS:
+                return _checked(await view(request, *args, **kwargs), name)
+            with watched(exchange.http, exchange.seen):
+                response = _checked(await view(request, *args, **kwargs), name)
+                response = await sync_to_async(_rendered)(response)
+            # The page may turn out to be kept apart by what this run did not look at.
+            await sync_to_async(exchange.resolve)()
+            return response
+
+        read = partial(page_response, exchange)
+        try:
+            answer = await cache.respond_async(exchange, run, read)
+        except Unresolved:
+            # Raised while the key is made, before the view runs.
+            await sync_to_async(exchange.resolve)()
+            answer = await cache.respond_async(exchange, run, read)
+        return response_to(answer)
+
+    return cached
+
+
+def _by_name(view: View, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, object]:
+    """The view's arguments by parameter name, also those that the URL pattern left unnamed."""
+    if not args:
+        return kwargs
+    _, *parameters = inspect.signature(view).parameters.values()
+    names = [each.name for each in parameters if each.kind is not each.VAR_POSITIONAL]
+    # What a view takes as *args has no names; it goes by its number.
+    names += map(str, range(len(names), len(args)))
+    return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
+def _checked(response: object, name: str) -> HttpResponseBase:
+    if isinstance(response, HttpResponseBase):
+        return response
+    raise ValueError(
+        f"The view {name} did not return an HttpResponse object. It returned "
+        f"{type(response).__name__} instead."
+    )
+
+
+def _rendered(response: HttpResponseBase) -> HttpResponseBase:
+    # What is stored is text, so a lazy response is rendered before the middleware would do it.
+    if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
+        response.render()
+    return response
+
+
+_CACHED_METHODS: Final = ("GET", "HEAD")

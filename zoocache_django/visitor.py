@@ -1,0 +1,204 @@
+"""What a view reads of its visitor: the user, the session, cookies and request headers.
+
+A page is shown to others only if they are the same in everything that it was made from. So while
+the view runs, these four are replaced by recorders: lazy objects and dicts that behave as before
+and note the first look at each thing. Passing ``request.user`` around unread is not a look at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from django.http import HttpRequest
+from django.http.request import HttpHeaders
+from django.utils.functional import LazyObject, SimpleLazyObject, empty
+
+__all__ = ["ADDRESS", "Reads", "evaluated", "watched"]
+
+ADDRESS: Final = "remote_addr"
+"""The visitor's network address, as the name of a header that no client can send."""
+
+_ADDRESS_KEYS: Final = frozenset({"REMOTE_ADDR", "REMOTE_HOST", "REMOTE_PORT", "REMOTE_USER"})
+
+# A complete response does not depend on whether the browser would have been content with a 304.
+_CONDITIONS: Final = frozenset({"HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE"})
+
+# Which site was asked for is part of every key, unless the view's options leave the host out.
+_HOST_KEYS: Final = frozenset(
+    {"HTTP_HOST", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT", "HTTP_X_FORWARDED_PROTO"}
+)
+
+
+class Reads(set[str]):
+    """What was read, in the words of ``zoocache_core.http``: ``"user"``, ``"header:accept"``, …"""
+
+    def __init__(self, include_host: bool) -> None:
+        super().__init__()
+        self.active = False
+        self.refusal: str | None = None
+        self._unrecorded = _CONDITIONS | (_HOST_KEYS if include_host else frozenset())
+
+    def note(self, read: str) -> None:
+        """Record one read."""
+        if self.active:
+            self.add(read)
+
+    def note_environ(self, name: object) -> None:
+        """Record the read of one key of ``request.META``."""
+        if not self.active or not isinstance(name, str) or name in self._unrecorded:
+            return
+        if name in _ADDRESS_KEYS:
+            self.add(f"header:{ADDRESS}")
+        elif name == "HTTP_COOKIE":
+            self.add("header:cookie")
+        elif header := HttpHeaders.parse_header_name(name):
+            self.add(f"header:{header.lower()}")
+
+    def note_everything(self) -> None:
+        """Record a look at all headers at once, which are never the same twice."""
+        if self.active:
+            self.refusal = "the view read all request headers at once"
+
+
+class _WatchedDict(dict[str, Any]):
+    """A dict that tells which of its keys are looked at, and when all of them are."""
+
+    def __init__(
+        self, content: dict[str, Any], one: Callable[[Any], None], everything: Callable[[], None]
+    ) -> None:
+        super().__init__(content)
+        self.one = one
+        self.everything = everything
+
+    def copied_back(self, content: dict[str, Any]) -> dict[str, Any]:
+        """``content``, with what was written here meanwhile."""
+        now = dict.copy(self)
+        if now != content:
+            content.clear()
+            content.update(now)
+        return content
+
+
+def _telling(name: str, of_one_key: bool) -> Callable[..., Any]:
+    plain = getattr(dict, name)
+
+    def method(self: _WatchedDict, *args: Any, **kwargs: Any) -> Any:
+        if of_one_key:
+            self.one(args[0])
+        else:
+            self.everything()
+        return plain(self, *args, **kwargs)
+
+    return method
+
+
+for _name in ("__getitem__", "__contains__", "get", "pop", "setdefault"):
+    setattr(_WatchedDict, _name, _telling(_name, of_one_key=True))
+for _name in ("__iter__", "__eq__", "__or__", "__ror__", "copy", "items", "keys", "values"):
+    setattr(_WatchedDict, _name, _telling(_name, of_one_key=False))
+
+
+class _WatchedHeaders(HttpHeaders):
+    """``request.headers`` that tells which headers are looked at."""
+
+    def __init__(self, environ: dict[str, Any], reads: Reads) -> None:
+        super().__init__(environ)
+        self._reads = reads
+
+    def __getitem__(self, name: str) -> str:
+        self._reads.note_environ(self.to_wsgi_name(name))
+        return super().__getitem__(name)
+
+    def __iter__(self) -> Iterator[str]:
+        self._reads.note_everything()
+        return super().__iter__()
+
+
+@contextmanager
+def watched(request: HttpRequest, reads: Reads) -> Iterator[None]:
+    """Record in ``reads`` what is looked at through ``request`` meanwhile."""
+    cookies, environ = request.COOKIES, request.META
+    seen_cookies = _WatchedDict(
+        cookies,
+        lambda name: reads.note(f"cookie:{name}"),
+        lambda: reads.note("header:cookie"),
+    )
+    seen_environ = _WatchedDict(environ, reads.note_environ, reads.note_everything)
+    attributes: dict[str, Any] = {
+        "COOKIES": seen_cookies,
+        "META": seen_environ,
+        "headers": _WatchedHeaders(environ, reads),
+        **_watched_account(request, reads),
+    }
+    before = {name: getattr(request, name) for name in attributes}
+    for name, watching in attributes.items():
+        setattr(request, name, watching)
+    reads.active = True
+    try:
+        yield
+    finally:
+        reads.active = False
+        seen_cookies.copied_back(cookies)
+        seen_environ.copied_back(environ)
+        for name, watching in attributes.items():
+            # Logging in, for one, puts another user there, who stays.
+            if getattr(request, name) is watching:
+                setattr(request, name, before[name])
+
+
+def _watched_account(request: HttpRequest, reads: Reads) -> dict[str, Any]:
+    """The attributes with the session and the user, as far as the middleware has set them."""
+    attributes: dict[str, Any] = {}
+    session: Any = getattr(request, "session", None)
+
+    @contextmanager
+    def unwatched() -> Iterator[None]:
+        # Finding out who the user is reads the session, which does not make the page depend on it.
+        reads.active, watching = False, attributes.get("session")
+        if watching is not None and request.session is watching:
+            request.session = session
+        try:
+            yield
+        finally:
+            reads.active = True
+            if watching is not None and request.session is session:
+                request.session = watching
+
+    def look_at_session() -> Any:
+        reads.note("session")
+        return session
+
+    if session is not None:
+        attributes["session"] = SimpleLazyObject(look_at_session)
+
+    user = getattr(request, "user", None)
+
+    def look_at_user() -> Any:
+        reads.note("user")
+        with unwatched():
+            return evaluated(user)
+
+    if user is not None:
+        attributes["user"] = SimpleLazyObject(look_at_user)
+
+    find_user: Any = getattr(request, "auser", None)
+
+    async def find_user_watched() -> Any:
+        reads.note("user")
+        with unwatched():
+            return await find_user()
+
+    if find_user is not None:
+        attributes["auser"] = find_user_watched
+    return attributes
+
+
+def evaluated(lazy: Any) -> Any:
+    """The object that a lazy one stands for; any other object is itself."""
+    if not isinstance(lazy, LazyObject):
+        return lazy
+    if lazy._wrapped is empty:
+        lazy._setup()
+    return evaluated(lazy._wrapped)
