@@ -21,12 +21,12 @@ from zoocache_core.reading import judge
 from zoocache_core.runtime import Runtime
 from zoocache_core.storage.base import Entry, StorageUnavailable
 
-__all__ = ["add", "add_entry", "discard", "update"]
+__all__ = ["Decision", "add", "add_entry", "discard", "exchange", "update"]
 
 _ROUNDS = 10_000
 """After so many lost races the storage is taken for one that cannot compare."""
 
-_Next = Callable[["Entry | None", Any], "tuple[bool, Entry | None]"]
+Decision = Callable[["Entry | None", Any], "tuple[bool, Entry | None]"]
 """Given the valid entry and its value, or ``None`` and ``MISSING``: whether to write, and what to
 store (``None``: remove the key)."""
 
@@ -63,7 +63,7 @@ def add_entry(engine: Runtime, key: str, entry: Entry) -> Flow[bool]:
     def if_absent(found: Entry | None, _: Any) -> tuple[bool, Entry | None]:
         return found is None, entry
 
-    return (yield from _replace(engine, "add", key, if_absent, keep_expiry=False))
+    return (yield from _attempt(engine, "add", exchange(engine, key, if_absent)))
 
 
 def update(engine: Runtime, key: str, change: Callable[[Any], Any]) -> Flow[Any]:
@@ -85,7 +85,7 @@ def update(engine: Runtime, key: str, change: Callable[[Any], Any]) -> Flow[Any]
         held, thaw = engine.storage.freeze(key, new)
         return True, Entry(held, thaw, found.deps, found.stamp, found.ttl, found.expires)
 
-    stored = yield from _replace(engine, "update", key, changed, keep_expiry=True)
+    stored = yield from _attempt(engine, "update", exchange(engine, key, changed, keep_expiry=True))
     return new if stored else MISSING
 
 
@@ -95,36 +95,44 @@ def discard(engine: Runtime, key: str, wanted: Callable[[Any], bool]) -> Flow[bo
     def removed(found: Entry | None, value: Any) -> tuple[bool, Entry | None]:
         return found is not None and wanted(value), None
 
-    return (yield from _replace(engine, "discard", key, removed, keep_expiry=False))
+    return (yield from _attempt(engine, "discard", exchange(engine, key, removed)))
 
 
-def _replace(
-    engine: Runtime, operation: str, key: str, decide: _Next, keep_expiry: bool
-) -> Flow[bool]:
+def exchange(engine: Runtime, key: str, decide: Decision, keep_expiry: bool = False) -> Flow[bool]:
+    """Write what ``decide`` makes of the entry under ``key``; whether it wanted to write.
+
+    Raises:
+        StorageUnavailable: nobody can tell what is stored, or whether it was.
+        StorageIsFull: there is no room for it.
+    """
     storage = engine.storage
+    for _ in range(_ROUNDS):
+        record = yield from _read(engine, key)
+        found = judge(engine, key, record, quiet=True)
+        write, entry = decide(*(found or (None, MISSING)))
+        if not write:
+            return False
+        arguments = (key, record, entry, keep_expiry)
+        # A step that cannot block need not be left to whoever drives the flow.
+        if engine.direct:
+            replaced = storage.replace(*arguments)
+        else:
+            replaced = yield (storage.replace, storage.areplace, arguments)
+        if replaced:
+            if entry is not None:
+                engine.counts.sets += 1
+                engine.tell_stored(key)
+            return True
+    raise StorageUnavailable(f"{key!r} changed {_ROUNDS} times in a row")
+
+
+def _attempt(engine: Runtime, operation: str, flow: Flow[bool]) -> Flow[bool]:
+    """``flow``, or ``False`` and a failure counted if the storage cannot be reached."""
     try:
-        for _ in range(_ROUNDS):
-            record = yield from _read(engine, key)
-            found = judge(engine, key, record, quiet=True)
-            write, entry = decide(*(found or (None, MISSING)))
-            if not write:
-                return False
-            arguments = (key, record, entry, keep_expiry)
-            # A step that cannot block need not be left to whoever drives the flow.
-            if engine.direct:
-                replaced = storage.replace(*arguments)
-            else:
-                replaced = yield (storage.replace, storage.areplace, arguments)
-            if replaced:
-                if entry is not None:
-                    engine.counts.sets += 1
-                    engine.tell_stored(key)
-                return True
+        return (yield from flow)
     except StorageUnavailable as error:
         engine.failed(operation, error)
         return False
-    engine.failed(operation, StorageUnavailable(f"{key!r} changed {_ROUNDS} times in a row"))
-    return False
 
 
 def _read(engine: Runtime, key: str) -> Flow[Entry | None]:

@@ -12,6 +12,7 @@ import datetime as dt
 import decimal
 import math
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,7 @@ from zoocache_core.deps import add_deps
 from zoocache_core.engine import Engine
 from zoocache_core.errors import InvalidTag
 from zoocache_core.flows import arun, run
+from zoocache_core.lock import Lock, LockError
 from zoocache_core.missing import MISSING
 
 __all__ = ["ManualClock", "StorageContract"]
@@ -400,6 +402,44 @@ class StorageContract:
             assert await engine.storage.aremaining("k") is None
 
         asyncio.run(main())
+
+    def test_a_lock_is_held_by_one_at_a_time(self) -> None:
+        inside: list[int] = []
+        most = 0
+
+        def work(index: int) -> None:
+            nonlocal most
+            for _ in range(5):
+                with Lock(self.engine, "name", timeout=60):
+                    inside.append(index)
+                    most = max(most, len(inside))
+                    time.sleep(0)
+                    inside.remove(index)
+
+        in_threads(4, work)
+        assert most == 1
+        assert inside == []
+
+    def test_a_lock_ends_by_itself(self) -> None:
+        first = Lock(self.engine, "name", timeout=self.ttl, blocking_timeout=0)
+        second = Lock(self.engine, "name", timeout=self.ttl, blocking_timeout=0)
+        assert first.acquire() is True
+        self.pass_time(self.ttl * 0.6)
+        assert second.acquire() is False
+        first.extend()
+        self.pass_time(self.ttl * 0.6)
+        assert second.acquire() is False
+        self.pass_time(self.ttl * 0.6)
+        assert second.acquire() is True
+        for lost in (first.extend, first.release):
+            try:
+                lost()
+            except LockError:
+                continue
+            raise AssertionError("a lock that ended was taken for held")
+        assert Lock(self.engine, "name", self.ttl).acquire(blocking=False) is False
+        second.release()
+        assert first.acquire() is True
 
     def test_remaining_lifetime(self) -> None:
         self.reopen(read_extend_ttl=False)
