@@ -12,19 +12,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar, overload
 
+from zoocache_core import values
 from zoocache_core.about import VERSION
 from zoocache_core.calls import Call, call, unwrap
 from zoocache_core.decorator import Cached, Decorator, Deps, decorate
 from zoocache_core.deps import current_scope
 from zoocache_core.events import Stats
-from zoocache_core.flows import Flow, arun, run
-from zoocache_core.immutables import ATOMS
-from zoocache_core.missing import MISSING
-from zoocache_core.reading import find_many
+from zoocache_core.flows import arun, run
 from zoocache_core.runtime import Runtime
 from zoocache_core.settings import seconds
-from zoocache_core.stamps import note_miss, stamp_of_miss
-from zoocache_core.storage.base import Entry, StorageUnavailable
 from zoocache_core.tags import invalidation_target, validate, validate_many
 
 __all__ = ["Engine"]
@@ -136,7 +132,16 @@ class Engine(Runtime):
         refresh: bool,
     ) -> Call:
         lifetime = ttl if ttl is None or callable(ttl) else seconds(ttl)
-        return Call(_key(key), compute, (), None, validate_many(deps), lifetime, admit, refresh)
+        return Call(
+            values.checked_key(key),
+            compute,
+            (),
+            None,
+            validate_many(deps),
+            lifetime,
+            admit,
+            refresh,
+        )
 
     # Values by key
 
@@ -148,7 +153,7 @@ class Engine(Runtime):
         """
         entry = self.hit(key)
         if entry is None:
-            return self._found(_key(key), self.find(key), default)
+            return values.found_or_noted(self, values.checked_key(key), self.find(key), default)
         scope = current_scope()
         if scope is not None:
             scope.add(entry.deps)
@@ -159,36 +164,21 @@ class Engine(Runtime):
         """:meth:`get` without blocking the event loop."""
         entry = self.hit(key)
         if entry is None:
-            return self._found(_key(key), await self.afind(key), default)
+            return values.found_or_noted(
+                self, values.checked_key(key), await self.afind(key), default
+            )
         scope = current_scope()
         if scope is not None:
             scope.add(entry.deps)
         return entry.value()
 
-    def _found(self, key: str, found: tuple[Entry, Any] | None, default: Any) -> Any:
-        if found is None:
-            note_miss(self.generation, key, self.stamp())
-            return default
-        scope = current_scope()
-        if scope is not None:
-            scope.add(found[0].deps)
-        return found[1]
-
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """The values of those ``keys`` that are there and valid, in one round trip."""
-        return run(self._get_many(keys))
+        return run(values.get_many(self, keys))
 
     async def get_many_async(self, keys: Iterable[str]) -> dict[str, Any]:
         """:meth:`get_many` without blocking the event loop."""
-        return await arun(self._get_many(keys))
-
-    def _get_many(self, keys: Iterable[str]) -> Flow[dict[str, Any]]:
-        wanted = list(dict.fromkeys(map(_key, keys)))
-        found = (yield from find_many(self, wanted)) if wanted else []
-        pairs = [
-            (key, self._found(key, one, MISSING)) for key, one in zip(wanted, found, strict=True)
-        ]
-        return {key: value for key, value in pairs if value is not MISSING}
+        return await arun(values.get_many(self, keys))
 
     def set(
         self,
@@ -215,10 +205,10 @@ class Engine(Runtime):
             StorageIsFull: there is no room for it.
         """
         if not self.direct:
-            return run(self._set_many({key: value}, deps, ttl, stamp))
+            return run(values.set_many(self, {key: value}, deps, ttl, stamp))
         # Nothing can block here, so nothing is left to a flow.
-        entry = self._prepare(
-            key, value, validate_many(deps), None if ttl is None else seconds(ttl), stamp
+        entry = values.prepare(
+            self, key, value, validate_many(deps), None if ttl is None else seconds(ttl), stamp
         )
         if entry is None:
             return False
@@ -237,122 +227,46 @@ class Engine(Runtime):
         stamp: int | None = None,
     ) -> bool:
         """:meth:`set` without blocking the event loop."""
-        return await arun(self._set_many({key: value}, deps, ttl, stamp))
+        return await arun(values.set_many(self, {key: value}, deps, ttl, stamp))
 
     def set_many(
         self,
-        values: Mapping[str, Any],
+        items: Mapping[str, Any],
         deps: str | Iterable[str] = (),
         ttl: Ttl = None,
         stamp: int | None = None,
     ) -> bool:
-        """:meth:`set` for each item of ``values``, in one round trip."""
-        return run(self._set_many(values, deps, ttl, stamp))
+        """:meth:`set` for each of ``items``, in one round trip."""
+        return run(values.set_many(self, items, deps, ttl, stamp))
 
     async def set_many_async(
         self,
-        values: Mapping[str, Any],
+        items: Mapping[str, Any],
         deps: str | Iterable[str] = (),
         ttl: Ttl = None,
         stamp: int | None = None,
     ) -> bool:
         """:meth:`set_many` without blocking the event loop."""
-        return await arun(self._set_many(values, deps, ttl, stamp))
-
-    def _set_many(
-        self,
-        values: Mapping[str, Any],
-        deps: str | Iterable[str],
-        ttl: Ttl,
-        stamp: int | None,
-    ) -> Flow[bool]:
-        tags = validate_many(deps)
-        lifetime = None if ttl is None else seconds(ttl)
-        prepared = [
-            (key, self._prepare(key, value, tags, lifetime, stamp)) for key, value in values.items()
-        ]
-        items = [(key, entry) for key, entry in prepared if entry is not None]
-        if not items:
-            return False
-        storage = self.storage
-        try:
-            if len(items) == 1:
-                yield (storage.set, storage.aset, items[0])
-            else:
-                yield (storage.set_many, storage.aset_many, (items,))
-        except StorageUnavailable as error:
-            self.failed("set", error)
-            return False
-        for key, _ in items:
-            self.counts.sets += 1
-            self.tell_stored(key)
-        return len(items) == len(values)
-
-    def _prepare(
-        self,
-        key: str,
-        value: Any,
-        tags: tuple[str, ...],
-        lifetime: float | None,
-        stamp: int | None,
-    ) -> Entry | None:
-        """An entry for ``value``, or ``None`` if it is outdated or uncommitted."""
-        if type(key) is not str or not key:
-            _key(key)
-        if type(value) in ATOMS and self.direct:
-            held, thaw = value, None
-        else:
-            held, thaw = self.storage.freeze(key, value)
-        present = self.stamp() if self.guards else self.trie.position
-        if stamp is None:
-            stamp = stamp_of_miss(self.generation, key)
-        if stamp is None and (scope := current_scope()) is not None and scope.engine is self:
-            stamp = scope.stamp
-        if stamp is None or stamp > present:
-            stamp = present
-        elif not self.trie.valid(tags, stamp):
-            return None
-        if self.guards and self.uncommitted():
-            return None
-        return self.entry(held, thaw, tags, stamp, lifetime)
+        return await arun(values.set_many(self, items, deps, ttl, stamp))
 
     def touch(self, key: str, ttl: Ttl = None) -> bool:
         """Restart the entry's lifetime with ``ttl`` seconds; whether the key exists.
 
         ``None`` takes ``default_ttl``, ``float("inf")`` none.
         """
-        return run(self._touch(key, ttl))
+        return run(values.touch(self, key, ttl))
 
     async def touch_async(self, key: str, ttl: Ttl = None) -> bool:
         """:meth:`touch` without blocking the event loop."""
-        return await arun(self._touch(key, ttl))
-
-    def _touch(self, key: str, ttl: Ttl) -> Flow[bool]:
-        lifetime = self.entry(None, None, (), 0, None if ttl is None else seconds(ttl)).ttl
-        storage = self.storage
-        try:
-            found: bool = yield (storage.touch, storage.atouch, (_key(key), lifetime))
-        except StorageUnavailable as error:
-            self.failed("touch", error)
-            return False
-        return found
+        return await arun(values.touch(self, key, ttl))
 
     def delete(self, key: str) -> bool:
         """Remove the entry under ``key``; whether there was one."""
-        return run(self._delete(key))
+        return run(values.delete(self, key))
 
     async def delete_async(self, key: str) -> bool:
         """:meth:`delete` without blocking the event loop."""
-        return await arun(self._delete(key))
-
-    def _delete(self, key: str) -> Flow[bool]:
-        storage = self.storage
-        try:
-            removed: int = yield (storage.delete, storage.adelete, ([_key(key)],))
-        except StorageUnavailable as error:
-            self.failed("delete", error)
-            return False
-        return removed > 0
+        return await arun(values.delete(self, key))
 
     # Invalidation
 
@@ -381,20 +295,11 @@ class Engine(Runtime):
 
     def clear(self) -> None:
         """Forget everything in this engine's prefix; an invalidation of the root of all tags."""
-        run(self._clear())
+        run(values.clear(self))
 
     async def clear_async(self) -> None:
         """:meth:`clear` without blocking the event loop."""
-        await arun(self._clear())
-
-    def _clear(self) -> Flow[None]:
-        yield (self.publish, self.apublish, (("",),))
-        storage = self.storage
-        try:
-            yield (storage.clear, storage.aclear, ())
-        except StorageUnavailable as error:
-            # The entries are invalid already; only their space is not given back yet.
-            self.failed("clear", error)
+        await arun(values.clear(self))
 
     def get_tag_version(self, tag: str) -> int:
         """The number of the newest invalidation that reached ``tag``; 0 if there was none."""
@@ -415,9 +320,3 @@ class Engine(Runtime):
     def version() -> str:
         """The version of ZooCache that is installed."""
         return VERSION
-
-
-def _key(key: str) -> str:
-    if type(key) is not str or not key:
-        raise TypeError(f"A cache key must be a non-empty str, not {key!r}.")
-    return key
