@@ -652,6 +652,7 @@ def test_headers_of_a_type_of_the_frameworks_own_are_stored_as_text(site):
         texts = [text for part in entry.held if type(part) is tuple for text in part]
         flat = [one for text in texts for one in ((text,) if isinstance(text, str) else text)]
         assert {type(one) for one in flat} <= {str}
+        assert Status not in map(type, entry.held)
 
 
 def test_a_page_is_served_while_the_storage_is_down(site):

@@ -140,11 +140,8 @@ class PageCache:
             primary = view.primary_key(request)
         except UnsupportedValue:
             return None
-        variations = view.learned.variations(primary)
-        if variations is None:
-            if view.learned.hint:
-                return None
-            variations = ()
+        # Nothing known: if the page is public, it is under the primary key.
+        variations = view.learned.variations(primary) or ()
         key = variant_key(primary, variations, request)
         entry = engine.hit(key)
         if entry is None:
