@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import re
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta, timezone
@@ -28,6 +29,7 @@ ATOMS: Final = frozenset(
 """Types whose instances have nothing that could change. Subclasses do not count: they may carry
 attributes."""
 
+_SCALARS: Final = (str, bytes, int, float)
 _ZONES: Final = frozenset({NoneType, timezone, ZoneInfo})
 _SINGLETONS: Final = (Enum, type, ModuleType, BuiltinFunctionType, GenericAlias)
 
@@ -35,8 +37,9 @@ _SINGLETONS: Final = (Enum, type, ModuleType, BuiltinFunctionType, GenericAlias)
 def is_immutable(value: Any) -> bool:
     """Tell whether neither `value` nor anything inside it can be changed.
 
-    True for instances of plain types, for tuples, frozensets, named tuples and frozen dataclasses
-    of them, and for what a program has one of: enum members, classes, modules, built-in functions.
+    True for instances of plain types, and of subclasses that add no attributes; for tuples,
+    frozensets, named tuples and frozen dataclasses of them; and for what a program has one of:
+    enum members, classes, modules, built-in functions.
     """
     kind = type(value)
     if kind in ATOMS:
@@ -49,6 +52,8 @@ def is_immutable(value: Any) -> bool:
         return True
     if isinstance(value, tuple):
         return not hasattr(value, "__dict__") and all(map(is_immutable, tuple.__iter__(value)))
+    if isinstance(value, _SCALARS):  # such as the text that a template engine marks as safe
+        return not hasattr(value, "__dict__") and not copyreg._slotnames(kind)  # type: ignore[attr-defined]
     names = _frozen_fields(kind)  # type: ignore[arg-type]
     return (
         names is not None

@@ -124,20 +124,14 @@ def _zone_key(zone: ZoneInfo) -> str:
     return key
 
 
-def _integers(payload: tuple[Any, ...]) -> tuple[Any, ...]:
-    # Constructors of numbers also take text, and some texts take them forever.
-    if not all(type(number) is int for number in payload):
-        raise TypeError
-    return payload
-
-
 class _Extension(NamedTuple):
     """How one type is written."""
 
     code: int
     kind: type
     payload: Any
-    """What is written for it; nothing of another type is restored."""
+    """What is written for it. Nothing of another type is restored: some constructors would also
+    take what makes them work forever, such as a long range or a number's text."""
     prepare: Callable[[Any], Any]
     restore: Callable[[Any], Any]
 
@@ -163,7 +157,7 @@ _EXTENSIONS: Final = (
     _Extension(
         *(16, Fraction, tuple[Any, Any]),
         prepare=lambda value: _items((value.numerator, value.denominator)),
-        restore=lambda payload: Fraction(*_integers(payload)),
+        restore=lambda payload: Fraction(*payload),
     ),
     _Extension(
         *(17, UUID, bytes),
@@ -173,7 +167,7 @@ _EXTENSIONS: Final = (
     _Extension(
         *(18, range, tuple[Any, Any, Any]),
         prepare=lambda value: _items((value.start, value.stop, value.step)),
-        restore=lambda payload: range(*_integers(payload)),
+        restore=lambda payload: range(*payload),
     ),
     _Extension(20, date, str, date.isoformat, date.fromisoformat),
     _Extension(

@@ -196,9 +196,9 @@ def test_the_boundary_between_key_and_content_is_signed() -> None:
     # The signature covers the key and then the content; bytes must not move between them.
     data = signing.dumps(Item(1), "key")
     header, signature, content = data[:2], data[2:34], data[34:]
-    with pytest.raises(Undecodable):
+    with pytest.raises(Undecodable, match="signature"):
         signing.loads(header + signature + b"y" + content, "ke")
-    with pytest.raises(Undecodable):
+    with pytest.raises(Undecodable, match="signature"):
         signing.loads(header + signature + content[1:], "key" + chr(content[0]))
 
 
@@ -311,9 +311,9 @@ def test_small_bytes_cannot_ask_for_endless_work() -> None:
     long = ext(18, [0, 10**15, 1])
     for content in (
         *(ext(code, long) for code in (10, 11, 12, 13, 30, 31)),
-        *(ext(32, [None, long]), ext(13, 10**12), ext(16, ["1e999999999", 1])),
+        *(ext(32, [None, long]), ext(13, 10**12), ext(16, ["1e999999999"])),
     ):
-        with pytest.raises(Undecodable):
+        with pytest.raises(Undecodable, match="ValidationError"):
             keyless.loads(b"\x01\x00" + msgspec.msgpack.encode(content), "k")
 
 

@@ -15,13 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.core.values import Access, Color, Item, Point, essence, values
+from tests.core.values import Access, Color, Item, Point, Tagged, essence, values
 from zoocache_core import encoding
 from zoocache_core.encoding import encode, register_key_adapter
 from zoocache_core.errors import UnsupportedValue
 
 # Two random values are hardly ever the same; from a small stock, they often are, or nearly.
-stock: list[Any] = [0, 1, True, 1.0, -0.0, 0.0, "1", "", "s1'1", b"1", None, "i1;", Decimal("1.0")]
+stock: list[Any] = [0, 1, True, 1.0, -0.0, 0.0, "1", "", b"1", None, Decimal("1.0")]
+# Texts that look like what is written around texts.
+stock += ["i1;", "1s1", "1s1'1", "s1'1", "'1", ")"]
 small_values = st.recursive(
     st.sampled_from([*stock, Decimal(1), Color.RED, (), frozenset()]),
     lambda inner: (
@@ -67,6 +69,12 @@ def test_the_order_of_dicts_and_sets_plays_no_part(items: dict[str, int], random
     assert encode(set(keys)) == encode(set(items))
 
 
+def test_a_text_cannot_pass_for_two() -> None:
+    assert encode(("a", "b")) != encode(("asb",))
+    assert encode(("a", "b")) != encode(("as1'b",))
+    assert encode(("a", 1)) != encode(("ai1;",))
+
+
 def test_the_order_of_an_ordered_dict_does() -> None:
     assert encode(OrderedDict(a=1, b=2)) != encode(OrderedDict(b=2, a=1))
 
@@ -93,11 +101,6 @@ def test_values_that_python_may_call_equal_are_different(different: list[Any]) -
 
 def test_integers_of_any_size() -> None:
     assert encode(10**5000) != encode(10**5000 + 1)
-
-
-class Tagged(str):
-    __slots__ = ("tag",)
-    tag: int
 
 
 def test_what_a_subclass_carries_beside_the_base_enters() -> None:

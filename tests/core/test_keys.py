@@ -3,8 +3,9 @@ from __future__ import annotations
 import functools
 import os
 import re
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import CellType, FunctionType
 from typing import Any
 
@@ -19,6 +20,7 @@ from zoocache_core.errors import UnsupportedValue
 from zoocache_core.keys import call_key, function_identity
 
 MISSING = object()
+CALLED = ("abs", "len")
 
 
 def key(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
@@ -219,10 +221,16 @@ def compiled(source: str, filename: str) -> FunctionType:
 
 
 def test_where_the_code_stands_does_not_matter_but_what_it_does() -> None:
-    source = "def f(x):\n  g = lambda: x in {'a', 'b', 'c'}\n  return g()\n"
+    source = "def f(x):\n  g = lambda: abs(x) in {'a', 'b', 'c'}\n  return g()\n"
     base = key(compiled(source, "a.py"), 1)
     assert key(compiled("\n\n" + source, "b.py"), 1) == base
-    for change in (("'b'", "'d'"), ("return g()", "return g"), ("x in", "x not in"), ("g", "h")):
+    for change in (
+        ("'b'", "'d'"),
+        ("return g()", "return g"),
+        ("in {", "not in {"),
+        ("g", "h"),
+        CALLED,
+    ):
         assert key(compiled(source.replace(*change), "a.py"), 1) != base
 
 
@@ -265,23 +273,23 @@ def test_changing_a_closed_over_object_does_not_change_the_key() -> None:
 
 def test_a_variable_that_the_function_assigns_to_does_not_change_the_key() -> None:
     def factory() -> tuple[Any, Any]:
-        count = 0
+        calls = 0  # comes before the function that assigns to it, also in the alphabet
 
-        def bump() -> None:
-            nonlocal count
-            count += 1
+        def increase() -> None:
+            nonlocal calls
+            calls += 1
 
         def counted() -> int:
-            bump()
-            return count
+            increase()
+            return calls
 
-        return counted, bump
+        return counted, increase
 
-    counted, bump = factory()
+    counted, increase = factory()
     make, other = call_key(counted), call_key(factory()[0])
     before = make((), {})
     counted()
-    bump()
+    increase()
     assert make((), {}) == before != other((), {})
 
 
@@ -313,6 +321,16 @@ def test_an_object_that_is_gone_is_not_mistaken_for_a_new_one() -> None:
     assert len(keys) == 500
 
 
+@pytest.fixture
+def frequent_switches() -> Iterator[None]:
+    """Let threads take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("frequent_switches")
 def test_threads_that_come_first_agree_on_the_key() -> None:
     for _ in range(50):
         make = call_key(closing_over([]))
@@ -346,6 +364,22 @@ def test_a_closure_over_an_object_with_a_key() -> None:
     assert first == key(closing_over(Shop(1)), 1) != key(closing_over(Shop(2)), 1)
     shop.number = 2
     assert make((1,), {}) == key(closing_over(Shop(2)), 1)
+
+
+def test_an_object_stays_the_same_while_another_one_changes() -> None:
+    shop, rows = Shop(1), [1]
+
+    def factory() -> Any:
+        return lambda x: (shop, rows, x)
+
+    make = call_key(factory())
+    first = make((1,), {})
+    assert make((1,), {}) == first
+    shop.number = 2
+    second = make((1,), {})
+    assert second != first
+    shop.number = 1
+    assert make((1,), {}) == first
 
 
 def test_recursion() -> None:
@@ -418,6 +452,14 @@ def with_extra(fn: Any) -> Any:
     return wrapper
 
 
+def with_default_and_more(fn: Any) -> Any:
+    @functools.wraps(fn)
+    def wrapper(a: Any, b: Any = 5, *args: Any, **kwargs: Any) -> Any:
+        return fn(a, b, *args, **kwargs)
+
+    return wrapper
+
+
 def test_decorated_functions() -> None:
     assert key(logged(with_defaults), 1) == key(logged(with_defaults), a=1, b=1)
     different = [with_defaults, logged(with_defaults), logged(two), retried(2)(with_defaults)]
@@ -425,6 +467,9 @@ def test_decorated_functions() -> None:
     assert len({key(fn, 1, 2) for fn in different}) == len(different)
     assert "~" not in key(retried(2)(logged(with_defaults)), 1)
     assert key(with_extra(with_defaults), 1) != key(with_extra(with_defaults), 1, 1)
+    assert key(with_default_and_more(with_defaults), 1) != key(
+        with_default_and_more(with_defaults), 1, 1
+    ), "the decorator's default is another one"
     assert key(functools.lru_cache(two), 1, 2) != key(two, 1, 2)
 
 

@@ -36,7 +36,9 @@ from tests.core.values import (
     Number,
     Pair,
     Point,
+    Safe,
     Slotted,
+    Tagged,
     essence,
     plain_values,
     values,
@@ -111,7 +113,7 @@ def test_changing_what_was_stored_or_returned_does_not_change_the_cache(
         *(dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc), dt.date.min),
         *(Color.RED, Level.LOW, Access.READ | Access.WRITE, int, len, math, range(3)),
         *((), (1, ("a", None)), frozenset({1, (2,)}), Point(1, "a"), Money(1), Money((1, "a"))),
-        re.compile("a"),
+        *(re.compile("a"), Safe("<b>"), (Safe("<b>"), 1)),
     ],
 )
 def test_what_cannot_change_is_handed_out_as_it_is(value: Any) -> None:
@@ -175,6 +177,14 @@ def test_the_quickest_way_that_is_right_is_chosen(value: Any, thaw: Any) -> None
 
 class Bytes(bytes):
     pass
+
+
+def test_a_text_with_attributes_can_change() -> None:
+    named, tagged = Name("a"), Tagged("a")
+    named.notes = tagged.tag = [1]  # type: ignore[attr-defined]
+    assert copies(named)[0].notes == copies(tagged)[0].tag == [1]
+    assert copies(named)[0].notes is not named.notes  # type: ignore[attr-defined]
+    assert copies(tagged)[0].tag is not tagged.tag
 
 
 def test_marshal_is_kept_from_what_it_would_change() -> None:
@@ -297,6 +307,7 @@ def counter_closure() -> Callable[[], int]:
         (lambda: memoryview(b"a"), "builtins.memoryview", "cannot pickle"),
         (counter_closure, "builtins.function", "not the same"),
         (lambda: [counter_closure()], "builtins.list", "not the same"),
+        (lambda: defaultdict(counter_closure(), a=1), "collections.defaultdict", "not the same"),
     ],
 )
 def test_what_cannot_be_copied_is_refused_by_name(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 import uuid
 from datetime import datetime, timezone
@@ -198,6 +199,15 @@ def test_long_parts_are_told_apart_by_their_hash() -> None:
     assert re.fullmatch("user:_h[0-9a-f]{24}_", tag("user", long))
     assert tag("user", long) != tag("user", long + "x")
     assert tag("user", long, "cart").startswith(tag("user", long) + ":")
+
+
+def test_five_long_parts_fit_and_each_is_the_parent_of_the_next() -> None:
+    for length in (100, 144, 145, 300):
+        parts = ["x" * length] * 5
+        path = [tag(*parts[: count + 1]) for count in range(5)]
+        assert is_valid_by_the_letter(path[-1])
+        for parent, child in itertools.pairwise(path):
+            assert child.startswith(parent + ":")
 
 
 def test_parts_that_cannot_fit_are_refused() -> None:

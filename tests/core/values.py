@@ -38,6 +38,15 @@ class Name(str):
     pass
 
 
+class Safe(str):
+    __slots__ = ()
+
+
+class Tagged(str):
+    __slots__ = ("tag",)
+    tag: Any
+
+
 class Number(int):
     pass
 
