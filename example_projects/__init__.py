@@ -1,0 +1,1 @@
+"""Applications that show the packages at work. Each runs with one command."""

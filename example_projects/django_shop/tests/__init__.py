@@ -1,0 +1,1 @@
+"""The shop, tested through its own pages."""
