@@ -86,6 +86,9 @@ def local_forget(trie: PrefixTrie, clock: Clock, counts: Stats) -> Forget:
                 node.highest = number
                 node.touched = moment
             node.number = number
+            if trie.watchers:
+                for moving in trie.watchers:
+                    moving()
             # Numbers on the nodes first, then the position, then the epoch: see ``trie``.
             trie.position = number
             trie.epoch += 1

@@ -84,6 +84,9 @@ class Runtime:
 
     def __init__(self) -> None:
         self._lifecycle = threading.RLock()
+        # A lock of its own, held for no longer than an assignment takes: guards are also added by
+        # watchers, while the lock of the trie is held.
+        self._guarding = threading.Lock()
         self.guards: tuple[Guard, ...] = ()
         self._pruner: Pruner | None = None
         self._direct_hit: Hit = no_hit
@@ -171,6 +174,7 @@ class Runtime:
         locks: list[Any] = [self._lifecycle]
         if self.configured:
             locks += [self.flights.lock, *self.storage.locks(), *self.sequence.locks()]
+        locks.append(self._guarding)
         return locks
 
     def after_fork(self) -> None:
@@ -253,16 +257,38 @@ class Runtime:
     # Database transactions
 
     def add_guard(self, guard: Guard) -> None:
-        """Ask ``guard`` at every read and store, until :meth:`remove_guard`."""
-        with self._lifecycle:
-            self.guards = (*self.guards, guard)
-            self._choose_hit()
+        """Ask ``guard`` at every read and store, until :meth:`remove_guard`.
+
+        Adding it twice has no effect. A watcher may call this.
+        """
+        with self._guarding:
+            if not any(other is guard for other in self.guards):
+                self.guards = (*self.guards, guard)
+                self._choose_hit()
 
     def remove_guard(self, guard: Guard) -> None:
         """Stop asking ``guard``."""
-        with self._lifecycle:
+        with self._guarding:
             self.guards = tuple(other for other in self.guards if other is not guard)
             self._choose_hit()
+
+    def watch(self, moving: Callable[[], None]) -> None:
+        """Call ``moving`` just before the position moves, until :meth:`unwatch` or :meth:`reset`.
+
+        It is called by whoever invalidates, with the trie's lock held, so it must be quick and take
+        no lock that is held while this engine is used. Watching twice has no effect.
+        """
+        trie = self.trie
+        with trie.lock:
+            if moving not in trie.watchers:
+                trie.watchers = (*trie.watchers, moving)
+
+    def unwatch(self, moving: Callable[[], None]) -> None:
+        """Stop calling ``moving``."""
+        if self.configured:
+            trie = self.trie
+            with trie.lock:
+                trie.watchers = tuple(other for other in trie.watchers if other != moving)
 
     def _choose_hit(self) -> None:
         if self.configured:

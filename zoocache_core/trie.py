@@ -14,7 +14,7 @@ that belongs to it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from zoocache_core.globs import GLOBS, Globs, matches, pattern_of
 
@@ -54,9 +54,20 @@ class PrefixTrie:
     ``position``: every invalidation numbered up to here has been applied. It is what a computation
     that starts now takes as its stamp. ``epoch`` changes whenever a verdict may change; an entry
     judged valid in the current epoch needs no second look. ``lock`` is held by writers.
+    ``watchers`` are called just before the position moves.
     """
 
-    __slots__ = ("_doubts", "calls", "epoch", "globs", "lock", "paths", "position", "root")
+    __slots__ = (
+        "_doubts",
+        "calls",
+        "epoch",
+        "globs",
+        "lock",
+        "paths",
+        "position",
+        "root",
+        "watchers",
+    )
 
     def __init__(self) -> None:
         self.root = Node(0, 0.0)
@@ -65,6 +76,7 @@ class PrefixTrie:
         self.position = 0
         self.epoch = 0
         self.lock = threading.RLock()
+        self.watchers: tuple[Callable[[], None], ...] = ()
         self._doubts: dict[str, int] = {}
         # The paths of tags that are invalidated again and again. Emptied whenever a node is
         # dropped, since a path must never lead to a node that is no longer in the tree.
@@ -134,6 +146,8 @@ class PrefixTrie:
 
     def advance(self, position: int) -> None:
         """Declare that every number up to ``position`` has been marked. Holds ``lock``."""
+        for moving in self.watchers:
+            moving()
         if position > self.position:
             self.position = position
         self.epoch += 1
@@ -148,6 +162,8 @@ class PrefixTrie:
         self.calls = Node(0, 0.0)
         self.globs = None
         self.paths.clear()
+        for moving in self.watchers:
+            moving()
         self.position = position
         self.epoch += 1
 

@@ -169,3 +169,36 @@ def test_an_error_of_a_dirty_transaction_is_not_shared(engine: Engine) -> None:
         assert isinstance(leader.exception(20), LookupError)
         assert follower.result(20) == 1
     engine.remove_guard(guard)
+
+
+def test_a_watcher_is_called_before_the_position_moves(engine: Engine) -> None:
+    positions: list[int] = []
+
+    def moving() -> None:
+        positions.append(engine.stamp())
+
+    engine.invalidate("a")
+    engine.watch(moving)
+    engine.watch(moving)
+    before = engine.stamp()
+    # The first has a node already and takes the short way, the second takes the long one.
+    engine.invalidate("a")
+    engine.invalidate("b", "c")
+    assert positions == [before, before + 1]
+    engine.unwatch(moving)
+    engine.invalidate("a")
+    assert len(positions) == 2
+
+
+def test_a_watcher_may_add_a_guard(engine: Engine) -> None:
+    guard = Transaction(engine)
+
+    def moving() -> None:
+        engine.add_guard(guard)
+
+    engine.watch(moving)
+    engine.invalidate("a")
+    engine.invalidate("b")
+    assert engine.guards == (guard,)
+    engine.remove_guard(guard)
+    engine.unwatch(moving)
