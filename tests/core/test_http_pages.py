@@ -10,6 +10,7 @@ import pytest
 
 from tests.core.http_visitors import Forbidden, Received, Sent, Site, View, Visitor, says
 from zoocache_core import Engine, add_deps
+from zoocache_core.codec import Codec
 from zoocache_core.events import EventSink
 from zoocache_core.http import PagePolicy, url_tag, view_tag
 from zoocache_core.http.learned import Learned
@@ -296,6 +297,19 @@ def test_a_record_of_another_release_is_made_anew(site):
         answer = site.get(says("new"))
         assert (answer.outcome, answer.body) == ("MISS", b"new")
         assert site.get(says("newer")).body == b"new"
+
+
+def test_what_is_stored_needs_no_pickling_in_a_shared_store(site):
+    """Nothing is unpickled from a store that others can write to, and no key need be configured."""
+    site = Site(asynchronous=site.asynchronous, ttl=60, cdn_header="Cache-Tag", harmless_cookies="a")
+    headers = (("Vary", "Accept"), ("Set-Cookie", "a=1"), ("X-Binary", "\xff\udcff"))
+    site.get(lambda visitor: Sent((visitor.ask("user") or "").encode(), headers), ANN)
+    codec = Codec()
+    forms = set()
+    for key, entry in site.engine.storage._entries.items():
+        forms.add(entry.held[0])
+        assert codec.loads(codec.dumps(entry.held, key), key) == entry.held
+    assert forms == {"page/1", "vary/1"}
 
 
 def test_a_page_that_says_it_depends_on_more_than_its_key_has_is_not_shown(site):
