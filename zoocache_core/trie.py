@@ -167,6 +167,21 @@ class PrefixTrie:
         self.position = position
         self.epoch += 1
 
+    def adopt(self, newer: PrefixTrie) -> None:
+        """Take over the numbers and the position of ``newer``, which covers more. Holds ``lock``.
+
+        For a sequence whose log no longer reaches back to this position. ``newer`` is complete
+        before it takes over, so that no reader ever judges by half of it.
+        """
+        self.root = newer.root
+        self.calls = newer.calls
+        self.globs = newer.globs
+        self.paths = {}
+        for moving in self.watchers:
+            moving()
+        self.position = newer.position
+        self.epoch += 1
+
     def valid(self, deps: Iterable[str], stamp: int, key: str | None = None) -> bool:
         """Whether nothing that ``deps`` name was invalidated after ``stamp``.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zoocache_core.globs import name_of
 from zoocache_core.trie import CALLS, PrefixTrie
 
 SEGMENTS = ["a", "b", "c"]
@@ -158,6 +159,18 @@ def test_a_loaded_floor_outdates_old_entries_under_it() -> None:
     assert not trie.valid(("a:*",), 4)
     assert trie.valid(("a",), 4)
     assert trie.valid(("a:b",), 5)
+
+
+def test_adopting_takes_over_tags_calls_and_patterns() -> None:
+    newer = marked((3, "a"), (4, f"{CALLS}:f:1"), (5, name_of("g:*")))
+    trie = marked((1, "b"))
+    with trie.lock:
+        trie.adopt(newer)
+    assert trie.position == 5
+    assert not trie.valid(["a"], 2)
+    assert not trie.valid(["x"], 3, key="f:1")
+    assert not trie.valid(["x"], 4, key="g:1")
+    assert trie.valid(["b"], 0, key="f:2")
 
 
 def test_restart_forgets_numbers() -> None:

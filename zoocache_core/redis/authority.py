@@ -1,0 +1,333 @@
+"""Redis numbers the invalidations; this keeps a process's trie up to date with them.
+
+A process remembers its *position*: the id of the newest entry of the log that it has applied. Every
+read asks, in its own round trip, for the log from that position on, *inclusive*. If the answer
+begins with the very id (number and nonce), the history is the one this process knows, and what
+follows is applied. If not, entries are missing in between: the log was trimmed, evicted or
+flushed, or the server went back to an older state. Then the process loads every tag's number anew
+(``sync``), and where nothing can be trusted any more, the script starts a new history with an
+invalidation of everything, numbered above all that anybody has seen.
+
+A server that was restarted, or replaced by another (failover), may have lost the last writes
+without its log showing it. So every new connection compares the id of the server's run with the one
+that the authority's keys were last written in, and lets another run begin a new history.
+
+Everything that talks is a *dialogue* (see ``dialogue``), carried on by ``link.converse`` or
+``link.aconverse``. A bus or a storage uses:
+
+- ``position`` and ``apply``: add ``position.newer`` to a request, give the answer to ``apply``, and
+  after ``False`` hold ``catch_up``.
+- ``catch_up``, ``follow``: bring the trie up to date, now or when there is something.
+- ``publish`` / ``apublish``, with the outbox behind them; ``prune``.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from zoocache_core.clock import Clock
+from zoocache_core.errors import BusUnavailable
+from zoocache_core.redis.dialogue import Dialogue, Replies, Request, checked, command, invoke
+from zoocache_core.redis.keys import Keys, tag_of, text
+from zoocache_core.redis.link import Link
+from zoocache_core.redis.outbox import Outbox
+from zoocache_core.redis.scripts import BUMP, FORGET, SYNC
+from zoocache_core.storage.base import StorageUnavailable
+from zoocache_core.trie import PrefixTrie
+
+__all__ = ["Authority", "Position"]
+
+LOG_LENGTH = 10_000
+"""About how many invalidations the log keeps. A process that missed more loads all tags."""
+
+TAG_LIMIT = 100_000
+"""How many tags Redis remembers; beyond, the oldest are replaced by their parents' floors."""
+
+_CHUNK = 500
+"""Tags per script call: Lua cannot pass many thousands of arguments on."""
+
+_PAGE = 5_000
+"""Tags per answer when all are loaded, so that Redis serves others in between. More than share one
+number, which is at most ``_CHUNK`` tags and as many floors."""
+
+_ATTEMPTS = 4
+_NUMBERS_PER_MS = 2048
+
+Entries = list[list[Any]]
+
+
+class Position(NamedTuple):
+    """How far the log has been applied: ``newer`` is the packed command that asks for the rest.
+
+    ``era`` counts the times that all tags were loaded anew.
+    """
+
+    number: int
+    id: bytes
+    newer: bytes
+    era: int
+
+
+class Authority:
+    """The sequence of one prefix on the Redis behind ``link``, applied to ``trie``."""
+
+    def __init__(
+        self,
+        link: Link,
+        keys: Keys,
+        trie: PrefixTrie,
+        clock: Clock,
+        on_error: Callable[[str, BaseException], None],
+    ) -> None:
+        self.link = link
+        self.outbox = Outbox(trie)
+        self._keys = keys
+        self._trie = trie
+        self._now = clock.monotonic
+        self._on_error = on_error
+        self.position = self._position(b"0-0", 0)
+        link.greet = self.sync
+        link.deliver = self._deliver
+        link.pending = lambda: bool(self.outbox)
+
+    # Learning of invalidations
+
+    def apply(self, asked: Position, entries: Any) -> bool:
+        """Apply the answer to ``asked.newer``. ``False``: it does not continue what is known here.
+
+        Raises:
+            StorageUnavailable: the answer is an error.
+        """
+        if not checked(entries) or entries[0][0] != asked.id:
+            return False
+        if len(entries) == 1:
+            return True
+        newest = entries[-1][0]
+        with self._trie.lock:
+            if asked.era != self.position.era:
+                return False
+            now, trie = self._now(), self._trie
+            for name, fields in entries[1:]:
+                number = _number(name)
+                if number > trie.position:
+                    trie.mark(number, map(tag_of, fields[1::2]), now)
+            if _number(newest) > self.position.number:
+                trie.advance(_number(newest))
+                self.position = self._position(newest, asked.era)
+        return True
+
+    def catch_up(self) -> Dialogue[None]:
+        """Apply everything that the authority had when this began.
+
+        Raises:
+            StorageUnavailable: it cannot be asked.
+        """
+        for _ in range(_ATTEMPTS):
+            asked = self.position
+            (entries,) = yield Request(asked.newer, 1)
+            if self.apply(asked, entries):
+                return
+            yield from self.sync()
+        raise StorageUnavailable("the history of invalidations in Redis keeps changing")
+
+    def follow(self, seconds: float) -> Dialogue[None]:
+        """Wait up to ``seconds`` for an invalidation, then :meth:`catch_up`; one round trip."""
+        asked = self.position
+        block = command(
+            "XREAD", "BLOCK", max(1, int(seconds * 1000)), "STREAMS", self._keys.log, asked.id
+        )
+        _, entries = yield Request(block + asked.newer, 2, seconds)
+        if not self.apply(asked, entries):
+            yield from self.sync()
+            yield from self.catch_up()
+
+    def sync(self) -> Dialogue[None]:
+        """Find out where this process stands, and load all tags if it cannot be told."""
+        asked = self.position
+        script = SYNC.call(self._keys.authority, (asked.id, _nonce()))
+        (reply,) = yield from invoke([script])
+        known, answer = checked(reply)
+        if known:
+            self.apply(asked, answer)
+        else:
+            yield from self._load(answer)
+
+    def _load(self, newest: bytes) -> Dialogue[None]:
+        """Read every tag's number. ``newest`` is a position from before the reading begins.
+
+        In the order of the numbers, so that one that grows meanwhile is met later and none is
+        missed.
+        """
+        found: list[bytes] = []
+        start = b"-inf"
+        while True:
+            ask = ("ZRANGE", self._keys.tags, start, "+inf", "BYSCORE", "LIMIT", 0, _PAGE)
+            (page,) = yield Request(command(*ask, "WITHSCORES"), 1)
+            found += checked(page)
+            if len(page) < 2 * _PAGE:
+                break
+            start = page[-1]
+        if len(found) > _CHUNK:
+            yield lambda: self._adopt(newest, found)
+        else:
+            self._adopt(newest, found)
+
+    def _adopt(self, newest: bytes, found: list[bytes]) -> None:
+        fresh = PrefixTrie()
+        now = self._now()
+        numbers = [
+            (member[:1], tag_of(member[1:]), int(float(score)))
+            for member, score in zip(found[::2], found[1::2], strict=True)
+        ]
+        # Floors first and from the root down, because new nodes inherit them.
+        floors = [(tag, number) for kind, tag, number in numbers if kind == b"f"]
+        for tag, number in sorted(floors, key=lambda floor: (floor[0].count(":"), floor[0] != "")):
+            fresh.raise_floor(tag, number, now)
+        for kind, tag, number in numbers:
+            if kind == b"t":
+                fresh.mark(number, (tag,), now)
+        fresh.advance(_number(newest))
+        with self._trie.lock:
+            # Another thread may have loaded a newer state meanwhile.
+            if fresh.position > self._trie.position:
+                self._trie.adopt(fresh)
+                self.position = self._position(newest, self.position.era + 1)
+
+    def _position(self, name: bytes, era: int) -> Position:
+        return Position(_number(name), name, command("XRANGE", self._keys.log, name, "+"), era)
+
+    # Telling of invalidations
+
+    def publish(self, tags: Sequence[str], strict: bool = False) -> bool:
+        """Number ``tags`` and apply them; whether the authority has them (see ``sequence.base``).
+
+        Raises:
+            BusUnavailable: ``strict``, and it has not. They will be delivered all the same.
+        """
+        try:
+            self.link.converse(self._deliver(tags))
+        except StorageUnavailable as error:
+            return self._postpone(tags, strict, error)
+        except BaseException:
+            self._keep(tags)
+            raise
+        return True
+
+    async def apublish(self, tags: Sequence[str], strict: bool = False) -> bool:
+        """:meth:`publish` without blocking the event loop."""
+        try:
+            await self.link.aconverse(self._deliver(tags))
+        except StorageUnavailable as error:
+            return self._postpone(tags, strict, error)
+        except BaseException:
+            # Cancelled, perhaps: nobody knows whether it arrived, and twice is better than never.
+            self._keep(tags)
+            raise
+        return True
+
+    def _postpone(self, tags: Sequence[str], strict: bool, error: StorageUnavailable) -> bool:
+        self._keep(tags)
+        self._on_error("publish", error)
+        if strict:
+            raise BusUnavailable(
+                f"The invalidation of {', '.join(repr(tag) for tag in tags)} is in force in this "
+                f"process and will be delivered to the others as soon as possible, but not yet: "
+                f"{error}"
+            ) from error
+        return False
+
+    def _keep(self, tags: Sequence[str]) -> None:
+        self.outbox.add(tags)
+        self.link.breaker.heal()
+
+    def _deliver(self, tags: Sequence[str] = ()) -> Dialogue[None]:
+        """Number ``tags`` and what waits in the outbox."""
+        waiting = self.outbox.take()
+        if waiting or tags:
+            yield from self._bump((*tags, *waiting))
+            self.outbox.delivered(waiting)
+
+    def _bump(self, tags: Iterable[str]) -> Dialogue[None]:
+        names = list(dict.fromkeys(map(text, tags)))
+        asked = self.position
+        replies = yield from invoke(self._bumps(asked, names))
+        if any("OOM command not allowed" in str(error) for error in _errors(replies)):
+            # The server is full and evicts nothing. If the invalidation cannot be recorded, then
+            # at least nobody may go on trusting entries that it would outdate: without its keys
+            # the authority has to be made anew, with an invalidation of everything.
+            yield Request(command("DEL", *self._keys.authority), 1)
+            replies = yield from invoke(self._bumps(asked, names))
+        for reply in replies:
+            checked(reply)
+        if not self.apply(asked, replies[-1]):
+            yield from self.sync()
+            yield from self.catch_up()
+
+    def _bumps(self, asked: Position, names: list[bytes]) -> list[tuple[bytes, bytes]]:
+        starts = range(0, len(names), _CHUNK)
+        return [
+            BUMP.call(
+                self._keys.authority,
+                (
+                    asked.id,
+                    _nonce(),
+                    LOG_LENGTH,
+                    TAG_LIMIT,
+                    int(start == starts[-1]),
+                    *names[start : start + _CHUNK],
+                ),
+            )
+            for start in starts
+        ]
+
+    # Forgetting
+
+    def prune(self, max_age: float) -> Dialogue[None]:
+        """Let Redis drop the numbers of tags not invalidated for ``max_age`` seconds."""
+        (time,) = yield Request(command("TIME"), 1)
+        seconds, micros = checked(time)
+        milliseconds = int(seconds) * 1000 + int(micros) // 1000 + 1 - int(max_age * 1000)
+        start, end = b"-inf", b"(%d" % (milliseconds * _NUMBERS_PER_MS)
+        while True:
+            ask = ("ZRANGE", self._keys.tags, start, end, "BYSCORE", "LIMIT", 0, _PAGE)
+            (page,) = yield Request(command(*ask, "WITHSCORES"), 1)
+            old = [
+                part
+                for member, score in zip(checked(page)[::2], page[1::2], strict=True)
+                if member[:1] == b"t" and member != b"t"
+                for part in (member, score)
+            ]
+            scripts = [
+                FORGET.call(
+                    self._keys.authority,
+                    (self.position.id, _nonce(), *old[i : i + 2 * _CHUNK]),
+                )
+                for i in range(0, len(old), 2 * _CHUNK)
+            ]
+            if scripts:
+                for reply in (yield from invoke(scripts)):
+                    checked(reply)
+            if len(page) < 2 * _PAGE:
+                return
+            start = page[-1]
+
+    def locks(self) -> Iterable[Any]:
+        return (self._trie.lock, self.outbox.lock)
+
+    def after_fork(self) -> None:
+        self.outbox.after_fork()
+
+
+def _number(name: bytes) -> int:
+    return int(name.partition(b"-")[0])
+
+
+def _nonce() -> int:
+    # Not a secret; it has to differ between histories. Below 2**53, as every number here.
+    return random.SystemRandom().getrandbits(53)
+
+
+def _errors(replies: Replies) -> list[Exception]:
+    return [reply for reply in replies if isinstance(reply, Exception)]

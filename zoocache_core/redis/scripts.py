@@ -1,0 +1,177 @@
+"""The Lua scripts of the authority.
+
+Every script that reads or writes the authority's keys begins with the same prelude, and none writes
+before ``intact()`` has been asked, so a key that was lost (evicted, flushed) is never created
+again half empty: ``rebuild()`` replaces all three at once.
+
+Numbers are ``max(last + 1, server time in ms * 2048)``: they grow also when the server's clock
+steps back, leave room for 2048 invalidations per millisecond without running ahead of the clock,
+and stay below 2**53, which Lua and sorted sets represent exactly, until the year 2109. (The idea is
+that of hybrid logical clocks: Kulkarni et al., "Logical Physical Clocks", OPODIS 2014.)
+
+A position is written ``number-nonce``, which is also its id in the stream. The nonce is random, so
+two histories that reach the same number are told apart.
+
+Members of the sorted set ``tags``: ``t`` + tag with its newest number; ``f`` + tag with its
+*floor*, the highest number of a tag directly below that was dropped. The root (``t``, ``f``) and
+the floor of the internal tags of calls (``f=``) are never dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from zoocache_core.redis.dialogue import command
+
+__all__ = ["BUMP", "FORGET", "SYNC", "Script"]
+
+
+class Script:
+    """A Lua script and its packed invocations."""
+
+    __slots__ = ("_sha", "_source")
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        # Not for security: it is how Redis names a script.
+        self._sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+    def call(
+        self, keys: tuple[bytes, ...], arguments: tuple[str | bytes | int | float, ...]
+    ) -> tuple[bytes, bytes]:
+        """The packed EVALSHA, and the EVAL for a server that does not know the script."""
+        rest = (len(keys), *keys, *arguments)
+        return command("EVALSHA", self._sha, *rest), command("EVAL", self._source, *rest)
+
+
+_PRELUDE = """
+local log, tags, meta = KEYS[1], KEYS[2], KEYS[3]
+local position, nonce = ARGV[1], ARGV[2]
+
+local function number_of(id)
+  return tonumber(string.match(id, '^%d+'))
+end
+
+local function text_of(number)
+  return string.format('%.0f', number)
+end
+
+local function run_id()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
+
+local function intact()
+  return redis.call('EXISTS', log, tags, meta) == 3
+end
+
+local function following(last)
+  local time = redis.call('TIME')
+  local now = (time[1] * 1000 + math.floor(time[2] / 1000)) * 2048
+  return math.max(last + 1, now)
+end
+
+-- The highest number that any of the keys, or the caller, remembers.
+local function highest()
+  local top = math.max(number_of(position), tonumber(redis.call('HGET', meta, 'last')) or 0)
+  local entry = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  if entry then top = math.max(top, number_of(entry[1])) end
+  local member = redis.call('ZREVRANGE', tags, 0, 0, 'WITHSCORES')
+  if member[2] then top = math.max(top, tonumber(member[2])) end
+  return top
+end
+
+-- Start anew with an invalidation of everything, numbered above all that is known.
+local function rebuild()
+  local number = text_of(following(highest()))
+  redis.call('DEL', log, tags, meta)
+  redis.call('ZADD', tags, number, 't')
+  redis.call('XADD', log, number .. '-' .. nonce, 't', '')
+  redis.call('HSET', meta, 'last', number, 'run', run_id())
+end
+
+local function raise_parent_floor(member, number)
+  local parent = string.match(string.sub(member, 2), '^(.*):[^:]*$') or ''
+  redis.call('ZADD', tags, 'GT', number, 'f' .. parent)
+end
+"""
+
+SYNC = Script(
+    _PRELUDE
+    + """
+-- The server was restarted or replaced, and may have lost writes; or a key was lost.
+if not intact() or redis.call('HGET', meta, 'run') ~= run_id() then rebuild() end
+
+local newer = redis.call('XRANGE', log, position, '+')
+if newer[1] and newer[1][1] == position then return {1, newer} end
+if number_of(position) > 0 then
+  -- The caller's position is not in the log. That is in order if the log was trimmed beyond it.
+  -- If older entries are still there, or all are older, this is another history than the caller's.
+  local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+  if number_of(oldest[1]) <= number_of(position) then rebuild() end
+end
+return {0, redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1][1]}
+"""
+)
+"""Where the caller stands. ``ARGV``: position, nonce.
+
+Returns ``{1, entries from the position on}`` if the position is in the log, else ``{0, newest
+position}``: the caller has to load all tags.
+"""
+
+BUMP = Script(
+    _PRELUDE
+    + """
+local length, limit, answer = ARGV[3], tonumber(ARGV[4]), ARGV[5]
+if not intact() then rebuild() end
+local last = tonumber(redis.call('HGET', meta, 'last'))
+local number = text_of(following(math.max(last, number_of(position))))
+
+local fields, scores = {}, {}
+for i = 6, #ARGV do
+  fields[#fields + 1] = 't'
+  fields[#fields + 1] = ARGV[i]
+  scores[#scores + 1] = number
+  scores[#scores + 1] = 't' .. ARGV[i]
+end
+redis.call('ZADD', tags, unpack(scores))
+redis.call('XADD', log, 'MAXLEN', '~', length, number .. '-' .. nonce, unpack(fields))
+redis.call('HSET', meta, 'last', number)
+
+local over = redis.call('ZCARD', tags) - limit
+if over > 0 then
+  local oldest = redis.call('ZRANGE', tags, 0, over + 16, 'WITHSCORES')
+  for i = 1, #oldest, 2 do
+    local member = oldest[i]
+    if member ~= 't' and member ~= 'f' and member ~= 'f=' then
+      redis.call('ZREM', tags, member)
+      raise_parent_floor(member, oldest[i + 1])
+    end
+  end
+end
+if answer == '1' then return redis.call('XRANGE', log, position, '+') end
+return {}
+"""
+)
+"""Invalidate. ``ARGV``: position, nonce, length of the log, limit of tags, ``1`` for an answer,
+then the tags.
+
+The answer is the log from the caller's position on, its own invalidation included. When there are
+more tags than the limit, the oldest are dropped in favour of their parents' floors.
+"""
+
+FORGET = Script(
+    _PRELUDE
+    + """
+local dropped = 0
+for i = 3, #ARGV, 2 do
+  local member, number = ARGV[i], ARGV[i + 1]
+  if redis.call('ZSCORE', tags, member) == number then
+    redis.call('ZREM', tags, member)
+    raise_parent_floor(member, number)
+    dropped = dropped + 1
+  end
+end
+return dropped
+"""
+)
+"""Drop tags that still have the number given. ``ARGV``: position, nonce, then tags and numbers."""
