@@ -301,7 +301,9 @@ def test_a_record_of_another_release_is_made_anew(site):
 
 def test_what_is_stored_needs_no_pickling_in_a_shared_store(site):
     """Nothing is unpickled from a store that others can write to, and no key need be configured."""
-    site = Site(asynchronous=site.asynchronous, ttl=60, cdn_header="Cache-Tag", harmless_cookies="a")
+    site = Site(
+        asynchronous=site.asynchronous, ttl=60, cdn_header="Cache-Tag", harmless_cookies="a"
+    )
     headers = (("Vary", "Accept"), ("Set-Cookie", "a=1"), ("X-Binary", "\xff\udcff"))
     site.get(lambda visitor: Sent((visitor.ask("user") or "").encode(), headers), ANN)
     codec = Codec()

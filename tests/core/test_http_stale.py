@@ -13,6 +13,7 @@ from tests.core.http_visitors import Forbidden, Sent, Site, Visitor, read, says
 from zoocache_core import Engine, add_deps
 from zoocache_core.calls import Call
 from zoocache_core.http import page as page_module
+from zoocache_core.http import stale as stale_module
 from zoocache_core.http.record import Page
 from zoocache_core.http.visit import Visit
 from zoocache_core.testing import ManualClock, in_threads
@@ -131,6 +132,17 @@ def test_a_background_that_refuses_the_work_does_not_stop_later_ones():
     assert site.get(says("new")).body == b"new"
 
 
+def test_work_that_the_background_has_lost_is_given_out_again():
+    site = Site(ttl=10, stale_while_revalidate=600)
+    later: list[object] = []
+    site.background = later.append
+    site.get(says("old"))
+    for seconds, given_out in [(11, 1), (30, 1), (31, 2), (59, 2), (2, 3)]:
+        site.clock.advance(seconds)
+        assert site.get(says("new")).outcome == "STALE"
+        assert len(later) == given_out
+
+
 def test_a_forked_child_does_not_count_on_a_thread_of_its_parent(monkeypatch):
     site = Site(ttl=60, stale_while_revalidate=30)
     site.background = lambda work: None
@@ -138,7 +150,7 @@ def test_a_forked_child_does_not_count_on_a_thread_of_its_parent(monkeypatch):
     site.clock.advance(61)
     assert site.get(says("new")).outcome == "STALE"
     assert site.get(says("new")).outcome == "STALE"
-    monkeypatch.setattr(page_module.os, "getpid", lambda: -1)
+    monkeypatch.setattr(stale_module.os, "getpid", lambda: -1)
     site.background = None
     assert site.get(says("new")).body == b"new"
 

@@ -14,7 +14,6 @@ that safe:
 from __future__ import annotations
 
 import logging
-import os
 import random as random_module
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -29,6 +28,7 @@ from zoocache_core.http.making import AGAIN, OWN, call_for, run_alone, run_view
 from zoocache_core.http.message import Answer, PageOutcome, PageRequest, PageResponse
 from zoocache_core.http.policy import PagePolicy
 from zoocache_core.http.record import Page, answer, read_page, read_pointer
+from zoocache_core.http.stale import Renewal, Renewals, settle
 from zoocache_core.http.storable import wants_fresh, why_not_serve
 from zoocache_core.http.tags import view_tag
 from zoocache_core.http.visit import CachedView, Visit
@@ -47,9 +47,6 @@ _ROUNDS: Final = 5
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods that change nothing (RFC 9110, section 9.2.1)."""
-
-_FAILURES: Final = frozenset({500, 502, 503, 504})
-"""What stale-if-error counts as an error (RFC 5861, section 4)."""
 
 
 class PageCache:
@@ -72,7 +69,7 @@ class PageCache:
     ) -> None:
         self._engine = engine
         self._view = CachedView(view, policy, random)
-        self._renewing: dict[tuple[int, int, str], object] = {}
+        self._renewals = Renewals()
 
     def respond(
         self,
@@ -160,7 +157,7 @@ class PageCache:
         if visit.refusal is not None:
             return (yield from self._bypass(visit))
         answered, error = yield from self._serve(visit, refresh=wish is not None)
-        return (yield from self._settle(visit, answered, error))
+        return (yield from settle(visit, answered, error))
 
     def _refusal(self, visit: Visit, wish: str | None) -> str | None:
         """Why the cache is not asked at all; sets the visit's primary key if it is."""
@@ -211,9 +208,9 @@ class PageCache:
                 continue
             now = visit.now()
             if page.is_fresh(now):
-                return self._show(visit, page, "HIT"), None
+                return visit.show(page, "HIT"), None
             if page.stale_allowed:
-                visit.stale = page
+                visit.stale, visit.stale_key = page, visit.key
                 if page.overdue(now) < policy.stale_while_revalidate:
                     return (yield from self._revalidate(visit, page))
             refresh = True
@@ -232,71 +229,34 @@ class PageCache:
             return (yield from run_alone(visit, replaced, last))
         return (yield from call(visit.engine, call_for(visit, refresh, replaced), visit.blocking))
 
-    # Pages past their ttl (never invalidated ones: those the engine does not give back)
-
     def _revalidate(self, visit: Visit, page: Page) -> Flow[Outcome]:
-        """Show `page` to everybody but the one who makes it anew."""
-        # With the process, because a forked child does not inherit the thread that is at it.
-        key, token = (os.getpid(), id(visit.engine), visit.key), object()
-        if visit.request.method == "HEAD" or self._renewing.setdefault(key, token) is not token:
-            return self._show(visit, page, "STALE"), None
+        """Show the expired `page` to everybody but the one who makes it anew."""
+        renewal = None if visit.request.method == "HEAD" else self._renewals.begin(visit)
+        if renewal is None:
+            return visit.show(page, "STALE"), None
         if visit.background is None:
             try:
                 return (yield from self._serve(visit, refresh=True))
             finally:
-                del self._renewing[key]
-        stale = self._show(visit, page, "STALE")
-        flow = self._renew(visit, key)
+                self._renewals.end(renewal)
+        stale = visit.show(page, "STALE")
+        flow = self._renew(visit, renewal)
         try:
             visit.background((lambda: run(flow)) if visit.blocking else (lambda: arun(flow)))
         except BaseException:
-            del self._renewing[key]
+            self._renewals.end(renewal)
             raise
         return stale, None
 
-    def _renew(self, visit: Visit, key: tuple[int, int, str]) -> Flow[None]:
+    def _renew(self, visit: Visit, renewal: Renewal) -> Flow[None]:
         """Make the page anew in the background, where nobody but the log can be told of errors."""
         try:
             answered, error = yield from self._serve(visit, refresh=True)
-            _, error = yield from self._settle(visit, answered, error)
+            _, error = yield from settle(visit, answered, error)
         finally:
-            del self._renewing[key]
+            self._renewals.end(renewal)
         if error is not None:
             _log.warning("%s failed; its page is not renewed.", self._view.name, exc_info=error)
-
-    def _settle(
-        self, visit: Visit, answered: Answer[Any] | None, error: Exception | None
-    ) -> Flow[Outcome]:
-        """What becomes of an expired page when there is no new one to replace it."""
-        if visit.stale is None or visit.request.method != "GET":
-            return answered, error
-        if error is not None:
-            status = visit.request.status_of(error)
-        elif visit.refusal is not None:
-            status = visit.status
-        else:
-            return answered, error
-        if status in _FAILURES:
-            page = yield from self._still_stale(visit)
-            if page is not None:
-                if error is not None:
-                    _log.warning(
-                        "%s failed; an older page is shown.", self._view.name, exc_info=error
-                    )
-                return self._show(visit, page, "STALE"), None
-        else:
-            # What the view answers now is not for everybody: nor is what it answered then.
-            yield (visit.engine.delete, visit.engine.delete_async, (visit.key,))
-        return answered, error
-
-    def _still_stale(self, visit: Visit) -> Flow[Page | None]:
-        """The expired page, if it may be shown instead of an error and was not invalidated while
-        the view ran."""
-        found = yield visit.engine.find_step(visit.key, True)
-        page = None if found is None else read_page(found[1])
-        if page is None or not page.stale_allowed:
-            return None
-        return page if page.overdue(visit.now()) < self._view.policy.stale_if_error else None
 
     # Answers
 
@@ -304,12 +264,8 @@ class PageCache:
         if visit.error is not None:
             return None, visit.error
         if visit.page is not None:
-            return self._show(visit, visit.page, "MISS"), None
+            return visit.show(visit.page, "MISS", visit.response), None
         return self._own(visit), None
-
-    def _show(self, visit: Visit, page: Page, outcome: PageOutcome) -> Answer[Any]:
-        live = visit.response if outcome == "MISS" else None
-        return answer(page, visit.request, self._view.policy, visit.now(), outcome, live)
 
     def _own(self, visit: Visit) -> Answer[Any]:
         """The view's own response, of which nothing was stored."""

@@ -13,9 +13,9 @@ from zoocache_core.http.key import (
     variant_key,
 )
 from zoocache_core.http.learned import Learned
-from zoocache_core.http.message import PageRequest, PageResponse
+from zoocache_core.http.message import Answer, PageOutcome, PageRequest, PageResponse
 from zoocache_core.http.policy import PagePolicy
-from zoocache_core.http.record import Page
+from zoocache_core.http.record import Page, answer
 from zoocache_core.http.tags import page_url_tag, view_tag
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class Visit:
         "request",
         "response",
         "stale",
+        "stale_key",
         "status",
         "variations",
         "view",
@@ -109,8 +110,9 @@ class Visit:
         self.variations: Variations = ()
         # Whether `variations` is knowledge, and not a guess from the view's other pages.
         self.known = False
-        # An expired page that may still be shown if making it anew fails.
+        # An expired page that may still be shown if making it anew fails, and where it is stored.
         self.stale: Page | None = None
+        self.stale_key = ""
         # What came of running the view, if it was run for this request.
         self.response: Any = None
         self.status = 0
@@ -123,6 +125,10 @@ class Visit:
         self.variations = variations
         self.known = known
         self.key = variant_key(self.primary, variations, self.request)
+
+    def show(self, page: Page, outcome: PageOutcome, live: Any = None) -> Answer[Any]:
+        """What to send for `page`; `live` is the view's own response if it has just run."""
+        return answer(page, self.request, self.cached_view.policy, self.now(), outcome, live)
 
     def now(self) -> float:
         """Seconds since the epoch."""
