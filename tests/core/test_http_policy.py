@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -108,3 +109,10 @@ def test_a_bad_value_is_refused_by_name_and_with_what_is_allowed(name, value):
 def test_a_malformed_static_tag_is_refused_at_decoration():
     with pytest.raises(InvalidTag, match="'shop "):
         PagePolicy.of(deps=["shop product"])
+
+
+def test_every_option_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "pages.md").read_text()
+    table = page.partition("## Options")[2]
+    for option in fields(PagePolicy):
+        assert f"`{option.name}`" in table, option.name
