@@ -28,6 +28,7 @@ Tags = str | Iterable[str] | None
 Timeout = float | timedelta | None
 
 NO_TIMEOUT: Final[Any] = DEFAULT_TIMEOUT
+_DJANGO_TIMEOUT: Final = 300
 
 
 class EngineCache(BaseCache):
@@ -38,12 +39,13 @@ class EngineCache(BaseCache):
     """
 
     def __init__(self, location: Any, params: dict[str, Any]) -> None:
-        super().__init__(params)
         self._settings = engines.read(location, params)
+        timeout = _default_timeout(params.get("TIMEOUT", _DJANGO_TIMEOUT))
+        # Django would make whole seconds of it, and 300 of a mistake.
+        super().__init__({**params, "TIMEOUT": None})
+        self.default_timeout = timeout
         self._max_entries = self._settings.max_entries or 0
         self._cull_frequency = self._settings.cull_frequency or 0
-        if "TIMEOUT" in params:
-            self.default_timeout = _default_timeout(params["TIMEOUT"])
         # Subclasses may have their own idea of a valid key, and then see each one.
         self._sees_every_key = type(self).validate_key is not BaseCache.validate_key
 
@@ -103,7 +105,7 @@ class EngineCache(BaseCache):
 def _default_timeout(written: Any) -> float | None:
     """``TIMEOUT``, which may come from the environment as a text."""
     try:
-        seconds = None if written is None else float(written)
+        seconds = None if written is None else _number(written)
     except (TypeError, ValueError):
         seconds = math.nan
     if seconds is not None and math.isnan(seconds):
@@ -112,3 +114,7 @@ def _default_timeout(written: Any) -> float | None:
             "for values that never expire."
         )
     return seconds
+
+
+def _number(written: Any) -> float:
+    return written if type(written) is int else float(written)
