@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from zoocache_core import add_deps, cacheable, invalidate, invalidate_async, tag
-    from zoocache_django.tags import model_tag, row_tag
+    from zoocache_django.tags import depends_on, model_tag, row_tag
     from zoocache_django.views import cache_view
     from zoocache_django.writes import invalidate_model
 
@@ -20,6 +20,7 @@ __all__ = [
     "add_deps",
     "cache_view",
     "cacheable",
+    "depends_on",
     "invalidate",
     "invalidate_async",
     "invalidate_model",
@@ -32,6 +33,7 @@ _HOMES: Final = {
     "add_deps": "zoocache_core",
     "cache_view": "zoocache_django.views",
     "cacheable": "zoocache_core",
+    "depends_on": "zoocache_django.tags",
     "invalidate": "zoocache_core",
     "invalidate_async": "zoocache_core",
     "invalidate_model": "zoocache_django.writes",

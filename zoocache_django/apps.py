@@ -15,12 +15,10 @@ class ZooCacheConfig(AppConfig):
     verbose_name = "ZooCache"
 
     def ready(self) -> None:
-        """Apply ``settings.ZOOCACHE``, watch writes and transactions, register the checks."""
-        from zoocache_django import checks, conf, transactions, writes
+        """Apply ``settings.ZOOCACHE`` and watch the database as it says; register the checks."""
+        from zoocache_django import checks, conf
 
         conf.apply()
-        transactions.install()
-        writes.install()
         checks.install()
         setting_changed.connect(_on_setting_changed, dispatch_uid="zoocache_django.conf")
 

@@ -17,7 +17,7 @@ from django.conf import settings
 
 from zoocache_core import ConfigurationError, Engine, default_engine
 from zoocache_core.settings import Settings
-from zoocache_django import transactions
+from zoocache_django import patches, tables, tags, transactions
 
 __all__ = ["Options", "Problem", "State", "apply", "engine", "state"]
 
@@ -33,8 +33,18 @@ class Options:
     """Models (``"shop.visit"``) and applications (``"sessions"``) whose writes invalidate nothing,
     because no cached page shows them."""
 
+    triggers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What the database itself writes, unseen: for a model or table, those that its triggers (and
+    cascades, and rules) write when it is written, and the views that show it. Models by label
+    (``"shop.order"``), others by the name of the table or view."""
+    watch_database: bool = True
+    """Whether reads, writes and transactions are noticed at all. ``False`` leaves Django as it
+    is, and everything to the application."""
+
     def ignores(self, label: str) -> bool:
         """Whether writes of the model with this label (``app_label.model_name``) are ignored."""
+        if not self.invalidate_on_write:
+            return True
         return label in self.ignore_models or label.partition(".")[0] in self.ignore_models
 
 
@@ -96,6 +106,12 @@ def apply() -> None:
     if judged.problems:
         default_engine.reset()
     _state = judged
+    tags.forget_databases()
+    tables.configure(judged.options.ignores, judged.options.triggers, engine)
+    if judged.options.watch_database:
+        patches.install()
+    else:
+        patches.uninstall()
     transactions.attach()
 
 
@@ -155,13 +171,51 @@ def _judge_core(written: Mapping[str, Any], problems: list[Problem]) -> dict[str
     return accepted
 
 
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
+def _flag(name: str) -> Callable[[object], bool]:
+    def check(value: object) -> bool:
+        if not isinstance(value, bool):
+            raise ConfigurationError(
+                f"ZOOCACHE: option {name}={value!r} ({type(value).__name__}) is not allowed: "
+                "expected True or False."
+            )
+        return value
+
+    return check
+
+
+def _triggers(value: object) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, Mapping):
         raise ConfigurationError(
-            f"ZOOCACHE: option invalidate_on_write={value!r} ({type(value).__name__}) is not "
-            "allowed: expected True or False."
+            f"ZOOCACHE: option triggers={value!r:.80} is not allowed: expected a dict of models or "
+            "tables with a list of those that are written along, as in "
+            "{'shop.order': ['shop.sales']}."
         )
-    return value
+    found = {}
+    for source, written in value.items():
+        targets = [written] if isinstance(written, str) else written
+        if not isinstance(targets, Iterable):
+            raise ConfigurationError(
+                f"ZOOCACHE: option triggers has {written!r} for {source!r}: expected a list of "
+                "models ('shop.sales') or tables ('shop_sales')."
+            )
+        found[_named(source)] = tuple(_named(target) for target in targets)
+    return found
+
+
+def _named(name: object) -> str:
+    """A model's label or a table's name, in lower case."""
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(
+            f"ZOOCACHE: option triggers names {name!r}: expected a model ('shop.sales') or a table "
+            "('shop_sales')."
+        )
+    named = name.lower()
+    if "." in named and not _is_installed(named):
+        raise ConfigurationError(
+            f"ZOOCACHE: option triggers names {name!r}, and there is no such model. Tables are "
+            "named without their schema."
+        )
+    return named
 
 
 def _models(value: object) -> frozenset[str]:
@@ -192,7 +246,14 @@ def _is_installed(label: str) -> bool:
 
 
 _OWN_CHECKS: Final[dict[str, Callable[[object], Any]]] = {
-    "invalidate_on_write": _flag,
+    "invalidate_on_write": _flag("invalidate_on_write"),
     "ignore_models": _models,
+    "triggers": _triggers,
+    "watch_database": _flag("watch_database"),
 }
-_OWN_IDS: Final = {"invalidate_on_write": "zoocache.E004", "ignore_models": "zoocache.E005"}
+_OWN_IDS: Final = {
+    "invalidate_on_write": "zoocache.E004",
+    "ignore_models": "zoocache.E005",
+    "triggers": "zoocache.E005",
+    "watch_database": "zoocache.E004",
+}

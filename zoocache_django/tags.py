@@ -1,45 +1,56 @@
 """How rows and tables are named as tags: ``shop.product:7`` and ``shop.product:*``.
 
-A row of a multi-table model is spread over several tables, so one saved instance may stand for
-several tags: its own, its parents' and its children's.
+That is how they are named in the database ``default``. Those of another alias lie below a tag of
+its own: ``db:archive:shop.product:7``. Proxies have the name of the model that they stand for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from decimal import Decimal
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, Final
 
 from django.apps import apps
-from django.db import models
+from django.db import DEFAULT_DB_ALIAS, connections, models
 
+from zoocache_core.deps import add_deps
 from zoocache_core.tags import tag
 
-__all__ = ["as_deps", "model_tag", "row_tag", "row_tags", "table_tag"]
+__all__ = [
+    "as_deps",
+    "depends_on",
+    "forget_databases",
+    "in_database",
+    "key_parts",
+    "model_tag",
+    "row_tag",
+    "same_database",
+    "table_tag",
+]
 
 Model = type[models.Model]
 
 
-def table_tag(model: Model) -> str:
+def table_tag(model: Model, *, using: str = DEFAULT_DB_ALIAS) -> str:
     """The tag of a model's whole table, ``shop.product``: invalidating it takes every row along."""
-    return _concrete(model)._meta.label_lower
+    return in_database(using, _concrete(model)._meta.label_lower)
 
 
-def model_tag(model: Model) -> str:
+def model_tag(model: Model, *, using: str = DEFAULT_DB_ALIAS) -> str:
     """The dependency on any row of a model, ``shop.product:*``.
 
     It also goes where a tag is invalidated, and there means every row.
     """
-    return f"{table_tag(model)}:*"
+    return f"{table_tag(model, using=using)}:*"
 
 
-def row_tag(row: models.Model | Model, pk: Any = None) -> str:
+def row_tag(row: models.Model | Model, pk: Any = None, *, using: str | None = None) -> str:
     """The tag of one row, ``shop.product:7``, from an instance or from a model and a primary key.
 
     The key may be of any type that the model's primary key accepts, in any of its spellings: for a
-    ``UUIDField``, a ``UUID`` and its text give the same tag.
+    ``UUIDField``, a ``UUID`` and its text give the same tag. Without ``using`` it is a row of the
+    database that the instance came from, or else of the default one.
 
     Raises:
         ValueError: the instance has no primary key yet, or a model was given without one.
@@ -48,6 +59,7 @@ def row_tag(row: models.Model | Model, pk: Any = None) -> str:
     if isinstance(row, models.Model):
         model: Model = type(row)
         pk = row.pk
+        using = using or row._state.db
     else:
         model = row
     if pk is None:
@@ -56,26 +68,69 @@ def row_tag(row: models.Model | Model, pk: Any = None) -> str:
             f"give the key, as in row_tag({model.__name__}, 7)"
         )
     concrete = _concrete(model)
-    return tag(concrete._meta.label_lower, *_pk_parts(concrete, pk))
+    return in_database(
+        using or DEFAULT_DB_ALIAS, tag(concrete._meta.label_lower, *key_parts(concrete, pk))
+    )
 
 
-def row_tags(instance: models.Model) -> Iterator[str]:
-    """The tags of every row that changes when ``instance`` is saved or deleted.
+def depends_on(*sources: models.Model | Model | str, using: str | None = None) -> None:
+    """Make what is being computed depend on rows, on any row of models, or on tags.
 
-    Its own, those of the parents it inherits from over tables, and those of the children that
-    inherit from any of these and share the key.
+    For data that is not read through Django's ORM or cursors; those reads are noticed. Outside a
+    cached computation it does nothing.
+
+    Raises:
+        ValueError: an instance has no primary key yet.
+        InvalidTag: a tag is malformed.
     """
-    for label, model, attname in _rows_of(_concrete(type(instance))):
-        if attname is None:
-            yield label
+    for source in sources:
+        if isinstance(source, str):
+            add_deps(as_deps(source))
+        elif isinstance(source, models.Model):
+            add_deps(row_tag(source, using=using))
         else:
-            yield tag(label, *_pk_parts(model, getattr(instance, attname)))
+            add_deps(model_tag(source, using=using or DEFAULT_DB_ALIAS))
 
 
 def as_deps(deps: str | Iterable[str]) -> list[str]:
     """Dependencies as written by hand, where a model's bare label means any row of it."""
     written = (deps,) if isinstance(deps, str) else deps
     return [f"{dep}:*" if _is_label(dep) else dep for dep in written]
+
+
+def in_database(using: str, name: str) -> str:
+    """The tag ``name`` as a tag of the database alias ``using``."""
+    if using == DEFAULT_DB_ALIAS:
+        return name
+    using = same_database(using)
+    return name if using == DEFAULT_DB_ALIAS else f"{tag('db', using)}:{name}"
+
+
+def same_database(using: str) -> str:
+    """The first alias with the same database as ``using``: what is written through one of them is
+    read through the other."""
+    found = _same.get(using)
+    if found is None:
+        found = _same[using] = next(
+            (alias for alias in connections if _place(alias) == _place(using)), using
+        )
+    return found
+
+
+_same: Final[dict[str, str]] = {}
+
+
+def forget_databases() -> None:
+    """Look at ``settings.DATABASES`` again."""
+    _same.clear()
+
+
+def _place(using: str) -> object:
+    written = connections[using].settings_dict
+    name = written["NAME"]
+    if not name or ":memory:" in str(name):
+        return using
+    return written["ENGINE"], str(name), written["HOST"], str(written["PORT"])
 
 
 def _is_label(dep: object) -> bool:
@@ -93,47 +148,7 @@ def _concrete(model: Model) -> Model:
     return model._meta.concrete_model or model
 
 
-_Rows = tuple[tuple[str, Model, "str | None"], ...]
-_rows: WeakKeyDictionary[Model, _Rows] = WeakKeyDictionary()
-"""What :func:`_rows_of` found out. Weak, because migrations make models and throw them away."""
-
-
-def _rows_of(model: Model) -> _Rows:
-    """Each table that holds a part of an instance's row: its label, the model whose key it has, and
-    the instance's attribute with that key, or ``None`` where the key cannot be told from it."""
-    found = _rows.get(model)
-    if found is None:
-        keys = {model: model._meta.pk.attname, **dict(_parents(model, model._meta.pk.attname))}
-        rows = {table._meta.label_lower: (table, name) for table, name in keys.items()}
-        for table, attname in keys.items():
-            for child, shares_key in _children(table, shares_key=True):
-                name = attname if shares_key else None
-                rows.setdefault(child._meta.label_lower, (table, name))
-        found = _rows[model] = tuple((label, *row) for label, row in rows.items())
-    return found
-
-
-def _parents(model: Model, key: str) -> Iterator[tuple[Model, str]]:
-    """Models that ``model`` inherits from over tables, and the attribute with their key."""
-    for parent, link in model._meta.parents.items():
-        # Those of its parents are listed here too, but they are found from there.
-        if link is None or link.model is model:
-            name = key if link is None or link.primary_key else link.attname
-            yield _concrete(parent), name
-            yield from _parents(_concrete(parent), name)
-
-
-def _children(model: Model, shares_key: bool) -> Iterator[tuple[Model, bool]]:
-    """Models that inherit from ``model`` over a table, and whether its key is theirs too."""
-    for relation in model._meta.related_objects:
-        if isinstance(relation, models.OneToOneRel) and relation.parent_link:
-            child = relation.related_model
-            shares = shares_key and relation.field.primary_key
-            yield child, shares
-            yield from _children(child, shares)
-
-
-def _pk_parts(model: Model, pk: Any) -> list[str]:
+def key_parts(model: Model, pk: Any) -> list[str]:
     """A primary key as the parts of a tag, the same ones for every spelling of one key."""
     pk_fields: list[models.Field[Any, Any]] = getattr(model._meta, "pk_fields", [model._meta.pk])
     values = pk if len(pk_fields) > 1 else (pk,)

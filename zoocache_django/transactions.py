@@ -1,68 +1,131 @@
 """Database transactions: what they wrote is invalidated when they commit, and private until then.
 
-Django has no hook for "the outermost transaction has committed" that comes before the callbacks of
-``on_commit``, none for a rollback, and none for savepoints. So this module wraps the methods of
-``BaseDatabaseWrapper`` through which Django begins and ends transactions, whatever the database.
-Nothing else of Django is replaced, and :func:`install` does it once.
+A transaction is noticed at its first statement, which is also when it may begin to read a snapshot.
+Its end is noticed in the methods of ``BaseDatabaseWrapper`` that end one, since Django has no hook
+for "the outermost transaction has committed" that comes before the callbacks of ``on_commit``, and
+none for a rollback.
 
-A transaction belongs to a connection, and a connection to one thread. While any transaction is
-open, the engine asks a guard on every read and store what those of the current thread forbid.
+While a transaction of this process has uncommitted writes, or began before the newest invalidation,
+every engine asks a guard on each read and store what the transactions of the current thread forbid.
+At other times a hit costs nothing extra.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Callable, Collection
-from functools import wraps
-from typing import Any, Final
-from weakref import WeakSet
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from weakref import WeakSet, ref
 
-from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import Atomic
 
-from zoocache_core import default_engine
-from zoocache_core.deps import current_scope
+from zoocache_core import Engine, default_engine
+from zoocache_core.deps import Scope
+from zoocache_core.runtime import Runtime
+from zoocache_core.tags import invalidation_target
 from zoocache_core.transactions import WriteBuffer
 
-__all__ = ["attach", "install", "touch"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-Method = Callable[..., Any]
+__all__ = [
+    "Publishing",
+    "Transaction",
+    "attach",
+    "begin",
+    "committing",
+    "current",
+    "end",
+    "follow",
+    "of",
+    "published",
+    "read_in",
+    "unfollow",
+]
 
 _ATTRIBUTE: Final = "_zoocache_transaction"
-_WRAPPED: Final = "_zoocache_wrapped"
+_MOST_DOUBTS: Final = 32
 
 
 class Transaction:
     """An open transaction of one connection: what it wrote, and since when it reads."""
 
-    __slots__ = ("__weakref__", "buffer", "savepoints", "stamp")
+    __slots__ = (
+        "__weakref__",
+        "_connection",
+        "buffer",
+        "published",
+        "savepoints",
+        "stamps",
+        "started",
+    )
 
-    def __init__(self, stamp: int) -> None:
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        # Weak, lest it should keep open a connection that a thread has left behind.
+        self._connection = ref(connection)
         self.buffer = WriteBuffer()
+        self.published = WriteBuffer()
         self.savepoints: dict[str, int] = {}
-        self.stamp = stamp
-        """The engine's position before the first statement."""
+        self.stamps: dict[Runtime, int] = {}
+        self.started = False
 
-    def begin_again(self) -> None:
-        """Become the next transaction of a connection that is not in autocommit mode."""
-        self.savepoints.clear()
-        self.stamp = _position()
+    def in_test_only(self) -> bool:
+        """Whether nothing but the transaction that a ``TestCase`` wraps around a test is open.
 
-    def publish(self) -> None:
-        """Invalidate what was written: it is committed now."""
+        To a test, that one does not exist: what is written counts as committed. So does what a
+        block of the test wrote, once the block has ended.
+        """
+        connection = self._connection()
+        blocks: list[Atomic] = [] if connection is None else connection.atomic_blocks
+        return bool(blocks) and bool(getattr(blocks[-1], "_from_testcase", False))
+
+    def start(self) -> None:
+        """Take the engines' positions, before the first statement."""
+        with _lock:
+            if not _open:
+                for engine in _followed:
+                    _watch(engine)
+            _open.add(self)
+        _thread.transactions.append(self)
+        _context.set((*_context.get(), self))
+        self.started = True
+        # Being watched comes first: a move that falls in between only makes the stamp higher.
+        self.stamps = {engine: engine.trie.position for engine in _followed if engine.configured}
+
+    def touch(self, tags: Iterable[str]) -> None:
+        """Record what was written, to be invalidated at the commit."""
         if self.buffer:
-            default_engine.invalidate(*self.buffer.commit())
+            self.buffer.touch(*tags)
+            return
+        # At once with the guard, lest a transaction that ends meanwhile should find it superfluous.
+        with _lock:
+            self.buffer.touch(*tags)
+            for engine in _followed:
+                engine.add_guard(_guards[engine])
 
     def undo(self, savepoint: int = 0) -> None:
-        """Forget what was written since ``savepoint``; it did not happen.
+        """Forget what was written since ``savepoint``; it did not happen."""
+        self.buffer.rollback_to(savepoint)
+        if self.published:
+            # A test is over, and what it saw as committed has never been.
+            _invalidate(self.published.pending())
 
-        A cached computation under way may have read it before, so its result is not stored.
-        """
-        if self.buffer.rollback_to(savepoint):
-            scope = current_scope()
-            if scope is not None:
-                scope.forbid("it may have read what a transaction wrote and then rolled back")
+    def settle(self) -> None:
+        """Publish what a block of a test wrote, and has ended."""
+        if self.buffer:
+            tags = self.buffer.commit()
+            self.published.touch(*tags)
+            _invalidate(tags)
+        if self.started:
+            _stop(self)
+
+    def stamp(self, engine: Engine) -> int:
+        """The position of ``engine`` before the first statement."""
+        return self.stamps.get(engine, 0)
 
 
 class _Thread(threading.local):
@@ -75,6 +138,9 @@ class _Thread(threading.local):
 class _Guard:
     """What the open transactions of the current thread forbid (see ``zoocache_core.guards``)."""
 
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
     def hides(self, deps: Collection[str], stamp: int) -> bool:
         """Whether one of them wrote what a value depends on, or began before the value was read.
 
@@ -82,196 +148,225 @@ class _Guard:
         database, on its settings and on ``SET TRANSACTION``; recomputing a value that is newer
         than the transaction is right for all of them, and happens rarely.
         """
-        return any(
-            stamp > transaction.stamp or transaction.buffer.touches_any(deps)
-            for transaction in _thread.transactions
-        )
+        hidden = False
+        for transaction in _mine():
+            hidden = hidden or transaction.buffer.touches_any(deps)
+            if transaction.in_test_only():
+                transaction.settle()
+            elif stamp > transaction.stamp(self._engine):
+                hidden = True
+        return hidden
 
     def uncommitted(self) -> bool:
         """Whether one of them has written anything."""
-        return any(transaction.buffer for transaction in _thread.transactions)
+        return any(transaction.buffer for transaction in _settled())
 
     def stamp(self) -> int | None:
         """The position before the oldest of them began to read."""
-        return min((transaction.stamp for transaction in _thread.transactions), default=None)
+        return min((transaction.stamp(self._engine) for transaction in _settled()), default=None)
 
 
 _thread: Final = _Thread()
-_guard: Final = _Guard()
+# Django lets asynchronous code call synchronous code in another thread and the other way round,
+# with the same context; so the open transactions travel in it, too.
+_context: Final[ContextVar[tuple[Transaction, ...]]] = ContextVar("zoocache_django", default=())
 # Weak, because a thread may end without closing its connections.
 _open: Final[WeakSet[Transaction]] = WeakSet()
 _lock: Final = threading.Lock()
+_followed: list[Engine] = []
+_guards: Final[dict[Engine, _Guard]] = {}
+_watchers: Final[dict[Engine, Callable[[], None]]] = {}
 
 
-def touch(using: str, tags: Collection[str]) -> None:
-    """Invalidate ``tags``, which were just written through the database alias ``using``.
+def follow(engine: Engine) -> None:
+    """Invalidate in ``engine``, too, what is written through Django."""
+    with _lock:
+        if engine not in _followed:
+            _guards[engine] = _Guard(engine)
+            _watchers[engine] = partial(engine.add_guard, _guards[engine])
+            _followed.append(engine)
+            if _open:
+                _watch(engine)
 
-    At once, or when the transaction that they were written in commits.
-    """
-    transaction = _of(connections[using])
-    if transaction is None:
-        default_engine.invalidate(*tags)
-    else:
-        transaction.buffer.touch(*tags)
+
+def unfollow(engine: Engine) -> None:
+    """Take back :func:`follow`."""
+    with _lock:
+        if engine in _followed:
+            _followed.remove(engine)
+            engine.unwatch(_watchers.pop(engine))
+            engine.remove_guard(_guards.pop(engine))
 
 
 def attach() -> None:
-    """Put an engine that was configured anew under the transactions that are already open."""
+    """Put the default engine, configured anew, under the transactions that are already open."""
+    follow(default_engine)
     with _lock:
+        if not default_engine.configured or not _open:
+            return
+        _watch(default_engine)
         for transaction in _open:
             # Its position was another engine's. For this one, it began before everything.
-            transaction.stamp = 0
-        default_engine.remove_guard(_guard)
-        if _open:
-            default_engine.add_guard(_guard)
+            transaction.stamps[default_engine] = 0
+        default_engine.add_guard(_guards[default_engine])
 
 
-def install() -> None:
-    """Wrap the methods that begin and end transactions; doing it again has no effect."""
-    for name, wrapper in _WRAPPERS.items():
-        original: Method = getattr(BaseDatabaseWrapper, name)
-        if not hasattr(original, _WRAPPED):
-            wrapped = wraps(original)(wrapper(original))
-            setattr(wrapped, _WRAPPED, True)
-            setattr(BaseDatabaseWrapper, name, wrapped)
+def of(connection: BaseDatabaseWrapper) -> Transaction | None:
+    """The transaction of ``connection`` that has run a statement and has not ended, if any."""
+    transaction: Transaction | None = connection.__dict__.get(_ATTRIBUTE)
+    return transaction
 
 
-def _of(connection: BaseDatabaseWrapper) -> Transaction | None:
-    return connection.__dict__.get(_ATTRIBUTE)
+def current(connection: BaseDatabaseWrapper) -> Transaction | None:
+    """The transaction in which ``connection`` is about to run a statement.
 
-
-def _position() -> int:
-    # With settings that cannot be used nothing is stored, and the application may still read.
-    return default_engine.stamp() if default_engine.configured else 0
-
-
-def _begin(connection: BaseDatabaseWrapper, stamp: int) -> None:
-    transaction = Transaction(stamp)
-    connection.__dict__[_ATTRIBUTE] = transaction
-    _thread.transactions.append(transaction)
-    with _lock:
-        if not _open:
-            default_engine.add_guard(_guard)
-        _open.add(transaction)
-
-
-def _end(connection: BaseDatabaseWrapper) -> None:
-    transaction: Transaction | None = connection.__dict__.pop(_ATTRIBUTE, None)
+    ``None`` means that the statement will be committed by itself.
+    """
+    transaction: Transaction | None = connection.__dict__.get(_ATTRIBUTE)
     if transaction is None:
+        if connection.autocommit:
+            return None
+        transaction = begin(connection)
+    if transaction.in_test_only():
+        transaction.settle()
+        return None
+    if not transaction.started:
+        transaction.start()
+    return transaction
+
+
+def begin(connection: BaseDatabaseWrapper) -> Transaction:
+    """A transaction that has run no statement yet."""
+    transaction = connection.__dict__[_ATTRIBUTE] = Transaction(connection)
+    return transaction
+
+
+def end(connection: BaseDatabaseWrapper, undone: bool) -> None:
+    """The transaction of ``connection`` is over, rolled back or committed and published."""
+    transaction = of(connection)
+    if transaction is not None:
+        del connection.__dict__[_ATTRIBUTE]
+        if undone:
+            transaction.undo()
+        if transaction.started:
+            _stop(transaction)
+
+
+@contextmanager
+def committing(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Around a commit: publishes what was written, before anything else can run."""
+    transaction = of(connection)
+    if transaction is None:
+        yield
         return
-    # Connections can be shared by threads. One that ends a transaction of another thread cannot
-    # reach that thread's list, so what stays there must forbid nothing.
-    transaction.undo()
-    transaction.stamp = sys.maxsize
+    with Publishing(transaction.buffer.pending()):
+        yield
+        # Not reached if the commit fails; the database may have committed all the same.
+        end(connection, undone=False)
+
+
+class Publishing:
+    """Around what makes writes visible to others: invalidates ``tags`` afterwards.
+
+    In between, this process trusts nothing that depends on them. So its threads never see in the
+    cache what the database no longer says; other processes may, until the invalidation reaches
+    them. ``tags`` may be replaced before the end, when more is known.
+    """
+
+    __slots__ = ("_doubted", "_engines", "tags")
+
+    def __init__(self, tags: Collection[str]) -> None:
+        self.tags = tags
+
+    def __enter__(self) -> Self:
+        tags = self.tags
+        # Tags of many rows are doubted as whole tables: readers look through all that is doubted.
+        self._doubted = {
+            invalidation_target(tag if len(tags) <= _MOST_DOUBTS else tag.partition(":")[0])
+            for tag in tags
+        }
+        self._engines = [engine for engine in _followed if engine.configured]
+        for engine in self._engines:
+            engine.trie.doubt(self._doubted)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for engine in self._engines:
+            if engine.configured:
+                if self.tags:
+                    engine.invalidate(*self.tags)
+                engine.trie.settle(self._doubted)
+
+
+def published(connection: BaseDatabaseWrapper, tags: Collection[str]) -> None:
+    """Remember what was written in a test outside of its blocks, to be forgotten after it."""
+    transaction = of(connection)
+    if transaction is not None:
+        transaction.published.touch(*tags)
+
+
+def read_in(transaction: Transaction, scope: Scope | None, tags: Collection[str]) -> None:
+    """What ``scope`` depends on was read in a transaction: it is as old as the transaction, and
+    private if the transaction wrote it."""
+    private = transaction.buffer.touches_any(tags)
+    while scope is not None:
+        if private:
+            scope.forbid("it was computed from rows that are not committed")
+        scope.lower_stamp(transaction.stamps.get(scope.engine, 0))
+        scope = scope.parent
+
+
+def _mine() -> Iterator[Transaction]:
+    yield from _thread.transactions
+    for transaction in _context.get():
+        if transaction.started and transaction not in _thread.transactions:
+            yield transaction
+
+
+def _settled() -> Iterator[Transaction]:
+    for transaction in list(_mine()):
+        if transaction.in_test_only():
+            transaction.settle()
+        else:
+            yield transaction
+
+
+def _invalidate(tags: Collection[str]) -> None:
+    for engine in _followed:
+        if engine.configured and tags:
+            engine.invalidate(*tags)
+
+
+def _watch(engine: Engine) -> None:
+    if engine.configured:
+        engine.watch(_watchers[engine])
+
+
+def _stop(transaction: Transaction) -> None:
+    """Forget a transaction that forbids nothing any more."""
+    # Connections can be shared by threads, so it may have been started by another one.
     if transaction in _thread.transactions:
         _thread.transactions.remove(transaction)
+    mine = _context.get()
+    if transaction in mine:
+        _context.set(tuple(one for one in mine if one is not transaction))
+    transaction.started = False
+    transaction.stamps = {}
     with _lock:
         _open.discard(transaction)
-        if not _open:
-            default_engine.remove_guard(_guard)
+        for engine in _followed:
+            if engine.configured:
+                _relax(engine)
 
 
-def _commit(original: Method) -> Method:
-    def commit(self: BaseDatabaseWrapper) -> None:
-        transaction = _of(self)
-        try:
-            original(self)
-        except BaseException:
-            # The database may have committed although its answer was lost.
-            if transaction is not None and transaction.buffer:
-                default_engine.invalidate(*transaction.buffer.pending())
-            raise
-        if transaction is not None:
-            transaction.publish()
-            transaction.begin_again()
-
-    return commit
-
-
-def _rollback(original: Method) -> Method:
-    def rollback(self: BaseDatabaseWrapper) -> None:
-        original(self)
-        transaction = _of(self)
-        if transaction is not None:
-            transaction.undo()
-            transaction.begin_again()
-
-    return rollback
-
-
-def _close(original: Method) -> Method:
-    def close(self: BaseDatabaseWrapper) -> None:
-        # The database rolls back by itself.
-        try:
-            original(self)
-        finally:
-            _end(self)
-
-    return close
-
-
-def _set_autocommit(original: Method) -> Method:
-    def set_autocommit(
-        self: BaseDatabaseWrapper, autocommit: bool, *args: Any, **kwargs: Any
-    ) -> None:
-        if not autocommit:
-            stamp = _position()
-            # May connect first, which switches autocommit on and off again.
-            original(self, autocommit, *args, **kwargs)
-            if _of(self) is None:
-                _begin(self, stamp)
-            return
-        transaction = _of(self)
-        if transaction is not None and not transaction.buffer:
-            # Before the callbacks of on_commit, which run in here, outside the transaction.
-            _end(self)
-        original(self, autocommit, *args, **kwargs)
-        transaction = _of(self)
-        if transaction is not None:
-            # Some databases commit what is pending when autocommit is switched on.
-            transaction.publish()
-            _end(self)
-
-    return set_autocommit
-
-
-def _savepoint(original: Method) -> Method:
-    def savepoint(self: BaseDatabaseWrapper) -> str | None:
-        sid: str | None = original(self)
-        transaction = _of(self)
-        if sid is not None and transaction is not None:
-            transaction.savepoints[sid] = transaction.buffer.savepoint()
-        return sid
-
-    return savepoint
-
-
-def _savepoint_rollback(original: Method) -> Method:
-    def savepoint_rollback(self: BaseDatabaseWrapper, sid: str) -> None:
-        original(self, sid)
-        transaction = _of(self)
-        if transaction is not None and sid in transaction.savepoints:
-            transaction.undo(transaction.savepoints[sid])
-
-    return savepoint_rollback
-
-
-def _savepoint_commit(original: Method) -> Method:
-    def savepoint_commit(self: BaseDatabaseWrapper, sid: str) -> None:
-        original(self, sid)
-        transaction = _of(self)
-        if transaction is not None:
-            transaction.savepoints.pop(sid, None)
-
-    return savepoint_commit
-
-
-_WRAPPERS: Final[dict[str, Callable[[Method], Method]]] = {
-    "commit": _commit,
-    "rollback": _rollback,
-    "close": _close,
-    "set_autocommit": _set_autocommit,
-    "savepoint": _savepoint,
-    "savepoint_rollback": _savepoint_rollback,
-    "savepoint_commit": _savepoint_commit,
-}
+def _relax(engine: Engine) -> None:
+    """Remove what no open transaction needs."""
+    if not _open:
+        engine.unwatch(_watchers[engine])
+        engine.remove_guard(_guards[engine])
+        return
+    # Under the lock under which the position moves, lest it should do so unnoticed.
+    with engine.trie.lock:
+        position = engine.trie.position
+        if all(not one.buffer and one.stamp(engine) >= position for one in _open):
+            engine.remove_guard(_guards[engine])

@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from django.db import models
 from django.http import HttpRequest
 from django.http.request import HttpHeaders
 from django.utils.functional import LazyObject, SimpleLazyObject, empty
+
+from zoocache_django.tags import depends_on
 
 __all__ = ["ADDRESS", "Reads", "evaluated", "watched"]
 
@@ -178,7 +181,7 @@ def _watched_account(request: HttpRequest, reads: Reads) -> dict[str, Any]:
     def look_at_user() -> Any:
         reads.note("user")
         with unwatched():
-            return evaluated(user)
+            return _depending(evaluated(user))
 
     if user is not None:
         attributes["user"] = SimpleLazyObject(look_at_user)
@@ -188,11 +191,18 @@ def _watched_account(request: HttpRequest, reads: Reads) -> dict[str, Any]:
     async def find_user_watched() -> Any:
         reads.note("user")
         with unwatched():
-            return await find_user()
+            return _depending(await find_user())
 
     if find_user is not None:
         attributes["auser"] = find_user_watched
     return attributes
+
+
+def _depending(user: Any) -> Any:
+    """``user``, whose row the page depends on from now on; it may have been read before."""
+    if isinstance(user, models.Model) and user.pk is not None:
+        depends_on(user)
+    return user
 
 
 def evaluated(lazy: Any) -> Any:

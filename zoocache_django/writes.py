@@ -1,88 +1,158 @@
-"""Writes that Django announces, turned into invalidations of rows.
+"""What was written to the database, and which tags that outdates.
 
-Saving or deleting a row touches ``app.model:pk``; changing a many-to-many relation touches the rows
-at both of its ends and the table in between. What happens to a touched tag, and when, is the matter
-of :mod:`zoocache_django.transactions`.
+A statement that the ORM compiled says which rows it writes, where its conditions name them by
+primary key or it inserts them; any other statement writes its tables. What becomes of the tags,
+and when, is the matter of :mod:`zoocache_django.transactions`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from django.db import DEFAULT_DB_ALIAS, models
-from django.db.models.signals import ModelSignal, m2m_changed, post_delete, post_save
+from django.db import DEFAULT_DB_ALIAS, DataError, IntegrityError, ProgrammingError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.constants import OnConflict
+from django.db.models.sql.compiler import SQLCompiler
+from django.db.models.sql.subqueries import DeleteQuery, InsertQuery, UpdateQuery
 
-from zoocache_django import conf, transactions
-from zoocache_django.tags import row_tag, row_tags, table_tag
+from zoocache_django import tables, transactions
+from zoocache_django.relations import ends_deleted, ends_inserted
+from zoocache_django.rows import identifies, keys_of, model_of
+from zoocache_django.statements import Statement
+from zoocache_django.tags import row_tag, table_tag
+from zoocache_django.transactions import Publishing
 
-__all__ = ["install", "invalidate_model"]
+__all__ = ["REFUSALS", "CompiledWrite", "invalidate_model", "tags_of", "touch"]
+
+REFUSALS: Final = (IntegrityError, ProgrammingError, DataError)
+"""Errors with which a database says that it has not done what a statement asked for. After any
+other one it may have, although the answer was lost."""
 
 
-def invalidate_model(model: type[models.Model], *keys: Any, using: str = DEFAULT_DB_ALIAS) -> None:
-    """Declare that rows of ``model`` were written in a way that Django does not announce.
+def invalidate_model(model: tables.Model, *keys: Any, using: str = DEFAULT_DB_ALIAS) -> None:
+    """Declare that rows of ``model`` were written in a way that Django cannot see.
 
     Everything that depends on the rows with these primary keys is forgotten or, without any, on
     any row of the model. In a transaction of the database ``using`` that happens when it commits,
     and not at all when it is rolled back.
     """
-    _touch(using, [row_tag(model, key) for key in keys] if keys else [table_tag(model)])
+    tags = [row_tag(model, key, using=using) for key in keys]
+    touch(connections[using], tags or [table_tag(model, using=using)])
 
 
-def install() -> None:
-    """Connect the receivers, once, ahead of all others.
-
-    A receiver of the application may well read, through the cache, what has just been saved.
-    """
-    for signal, receiver in _RECEIVERS:
-        uid = f"{__name__}.{receiver.__name__}"
-        signal.connect(receiver, weak=False, dispatch_uid=uid)
-        with signal.lock:
-            signal.receivers.sort(key=lambda entry: entry[0][0] != uid)
-            signal.sender_receivers_cache.clear()
-
-
-def _row_written(
-    sender: type[models.Model], instance: models.Model, using: str, **kwargs: Any
-) -> None:
-    if _watched(sender):
-        _touch(using, list(row_tags(instance)))
-
-
-def _relation_changed(
-    sender: type[models.Model],
-    instance: models.Model,
-    action: str,
-    model: type[models.Model],
-    pk_set: Collection[Any] | None,
-    using: str,
-    **kwargs: Any,
-) -> None:
-    if action not in _CHANGES or not _watched(sender):
-        return
-    if pk_set is None:
-        # A relation was cleared, and Django does not say which rows were at its other end.
-        others = [table_tag(model)]
-    elif pk_set:
-        others = [row_tag(model, pk) for pk in pk_set]
+def touch(connection: BaseDatabaseWrapper, tags: Collection[str]) -> None:
+    """Invalidate ``tags``: now, or when the transaction of ``connection`` commits."""
+    transaction = transactions.current(connection)
+    if transaction is not None:
+        transaction.touch(tags)
     else:
-        return
-    _touch(using, [*row_tags(instance), table_tag(sender), *others])
+        with Publishing(tags):
+            transactions.published(connection, tags)
 
 
-def _touch(using: str, tags: Collection[str]) -> None:
-    conf.engine()
-    transactions.touch(using, tags)
+def tags_of(statement: Statement, using: str) -> list[str]:
+    """What a raw statement outdates."""
+    if statement.opaque:
+        return tables.everything(using)
+    return [tag for table in statement.writes for tag in tables.written(table, None, using)]
 
 
-def _watched(model: type[models.Model]) -> bool:
-    options = conf.state().options
-    return options.invalidate_on_write and not options.ignores(table_tag(model))
+class CompiledWrite:
+    """An INSERT, UPDATE or DELETE of the ORM, from its first statement until all are done."""
+
+    __slots__ = ("_compiler", "_publishing", "_table", "_tags", "_transaction", "rowcount")
+
+    def __init__(self, compiler: SQLCompiler) -> None:
+        self._compiler = compiler
+        self._table = tables.name_of(compiler.query.get_meta().db_table)
+        self._tags: list[str] | None = None
+        self._publishing: Publishing | None = None
+        self._transaction: transactions.Transaction | None = None
+        self.rowcount = 0
+
+    def begin(self) -> None:
+        """A statement is about to be executed."""
+        if self._tags is not None:
+            return
+        connection = self._compiler.connection
+        self._transaction = transactions.current(connection)
+        self._tags = _expected(self._compiler, self._table)
+        if self._transaction is None:
+            self._publishing = Publishing(self._tags)
+            self._publishing.__enter__()
+
+    def end(self, returned: Sequence[Any] | None, returning: Sequence[Any]) -> None:
+        """All statements have been executed and the cursor is closed.
+
+        ``returned`` are the rows that came back, if the statement asked for the fields
+        ``returning``.
+        """
+        if self._tags is None:
+            return
+        connection, query = self._compiler.connection, self._compiler.query
+        nothing = (
+            not returned
+            if returning and isinstance(query, UpdateQuery)
+            else (self.rowcount == 0 and not returning)
+        )
+        if nothing:
+            self._publish(tables.triggered(self._table, connection.alias))
+        elif isinstance(query, InsertQuery):
+            keys = _inserted(query, connection.vendor, returned or (), returning)
+            tags = tables.written(self._table, keys, connection.alias)
+            self._publish([*tags, *ends_inserted(query, connection.alias)])
+        else:
+            self._publish(self._tags)
+
+    def fail(self, error: BaseException) -> None:
+        """A statement was not executed, or it cannot be told whether it was."""
+        if self._tags is None:
+            return
+        refused = isinstance(error, REFUSALS) and self.rowcount == 0
+        using = self._compiler.connection.alias
+        self._publish([] if refused else tables.written(self._table, None, using))
+
+    def _publish(self, tags: list[str]) -> None:
+        if self._publishing is not None:
+            self._publishing.tags = tags
+            self._publishing.__exit__()
+            transactions.published(self._compiler.connection, tags)
+        elif self._transaction is not None and tags:
+            self._transaction.touch(tags)
 
 
-_CHANGES: Final = ("post_add", "post_remove", "post_clear")
-_RECEIVERS: Final[tuple[tuple[ModelSignal, Any], ...]] = (
-    (post_save, _row_written),
-    (post_delete, _row_written),
-    (m2m_changed, _relation_changed),
-)
+def _expected(compiler: SQLCompiler, table: str) -> list[str]:
+    """What a compiled write outdates, as far as can be told before it is executed."""
+    query, connection = compiler.query, compiler.connection
+    if isinstance(query, InsertQuery):
+        return tables.appearing(table, connection.alias)
+    keys = keys_of(query, connection.vendor)
+    if isinstance(query, UpdateQuery):
+        changes: Any = getattr(query, "values")  # noqa: B009  the stubs do not know it
+        if any(field.primary_key for field, _, _ in changes):
+            keys = None
+        return tables.written(table, keys, connection.alias)
+    tags = tables.written(table, keys, connection.alias)
+    if isinstance(query, DeleteQuery):
+        tags += ends_deleted(query, connection.alias)
+    return tags
+
+
+def _inserted(
+    query: InsertQuery, vendor: str, returned: Sequence[Any], returning: Sequence[Any]
+) -> list[Any] | None:
+    """The primary keys of the rows that were inserted, or ``None`` if they cannot be told."""
+    key, model = query.get_meta().pk, model_of(query)
+    on_conflict = getattr(query, "on_conflict", None)
+    if on_conflict == OnConflict.UPDATE or model is None or not identifies(model, vendor):
+        # An upsert may have changed a row with another key than the one that was to be inserted.
+        return None
+    keys = [obj.pk for obj in query.objs]
+    if len(returned) == len(keys) and key in returning:
+        place = list(returning).index(key)
+        keys = [row[place] for row in returned]
+    parts = [part for key in keys for part in (key if isinstance(key, tuple) else (key,))]
+    if any(part is None or hasattr(part, "resolve_expression") for part in parts):
+        return None
+    return keys

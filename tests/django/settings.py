@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
+
 SECRET_KEY = "for tests only"
 USE_TZ = True
 ROOT_URLCONF = "tests.django.urls"
@@ -46,18 +50,19 @@ TEMPLATES = [
         },
     },
 ]
+_FILES = Path(tempfile.gettempdir())
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": ":memory:",
-        # A file, so that threads have connections of their own.
-        "TEST": {"NAME": "tests-django-default.sqlite3"},
+        # A file, so that threads have connections of their own; another for each run.
+        "TEST": {"NAME": str(_FILES / f"zoocache-tests-{os.getpid()}-default.sqlite3")},
         "OPTIONS": {"timeout": 20},
     },
     "other": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": ":memory:",
-        "TEST": {"NAME": "tests-django-other.sqlite3"},
+        "TEST": {"NAME": str(_FILES / f"zoocache-tests-{os.getpid()}-other.sqlite3")},
     },
 }
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,0 +1,72 @@
+"""The methods of a database connection that end its transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from zoocache_django.transactions import committing, end
+
+__all__ = ["PATCHES"]
+
+Method = Callable[..., Any]
+
+
+def _commit(original: Method) -> Method:
+    def commit(self: BaseDatabaseWrapper) -> None:
+        with committing(self):
+            original(self)
+
+    return commit
+
+
+def _rollback(original: Method) -> Method:
+    def rollback(self: BaseDatabaseWrapper) -> None:
+        original(self)
+        end(self, undone=True)
+
+    return rollback
+
+
+def _close(original: Method) -> Method:
+    def close(self: BaseDatabaseWrapper) -> None:
+        try:
+            original(self)
+        finally:
+            # The database rolls back by itself.
+            end(self, undone=True)
+
+    return close
+
+
+def _connect(original: Method) -> Method:
+    def connect(self: BaseDatabaseWrapper) -> None:
+        end(self, undone=True)
+        original(self)
+
+    return connect
+
+
+def _set_autocommit(original: Method) -> Method:
+    def set_autocommit(
+        self: BaseDatabaseWrapper, autocommit: bool, *args: Any, **kwargs: Any
+    ) -> None:
+        if not autocommit:
+            original(self, autocommit, *args, **kwargs)
+            return
+        # Some databases commit what is pending when autocommit is switched on.
+        with committing(self):
+            original(self, autocommit, *args, **kwargs)
+
+    return set_autocommit
+
+
+PATCHES: Final = (
+    (BaseDatabaseWrapper, "commit", _commit),
+    (BaseDatabaseWrapper, "rollback", _rollback),
+    (BaseDatabaseWrapper, "close", _close),
+    (BaseDatabaseWrapper, "connect", _connect),
+    (BaseDatabaseWrapper, "set_autocommit", _set_autocommit),
+)

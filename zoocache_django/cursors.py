@@ -1,0 +1,183 @@
+"""Every statement passes through here, whoever wrote it: the wrappers of Django's cursors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+
+from zoocache_core.deps import current_scope
+from zoocache_django import reads, transactions
+from zoocache_django.compilers import at_work
+from zoocache_django.statements import Statement, control, parse
+from zoocache_django.tables import everything, known_tables
+from zoocache_django.transactions import Publishing, Transaction
+from zoocache_django.writes import REFUSALS, CompiledWrite, tags_of, touch
+
+__all__ = ["PATCHES", "forget_models"]
+
+Method = Callable[..., Any]
+
+_MOST_STATEMENTS: Final = 2048
+_LONGEST_STATEMENT: Final = 20_000
+
+_statements: Final[dict[str, Statement]] = {}
+
+
+def forget_models() -> None:
+    """Read every statement anew: more tables are known now."""
+    _statements.clear()
+
+
+def _execute(original: Method) -> Method:
+    def execute(self: CursorWrapper, sql: Any, params: Any = None) -> Any:
+        return _run(self, original, sql, params, many=False)
+
+    return execute
+
+
+def _executemany(original: Method) -> Method:
+    def executemany(self: CursorWrapper, sql: Any, param_list: Any) -> Any:
+        return _run(self, original, sql, param_list, many=True)
+
+    return executemany
+
+
+def _callproc(original: Method) -> Method:
+    def callproc(self: CursorWrapper, *args: Any, **kwargs: Any) -> Any:
+        # What a procedure does cannot be seen.
+        transactions.current(self.db)
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            touch(self.db, everything(self.db.alias))
+
+    return callproc
+
+
+def _run(cursor: CursorWrapper, original: Method, sql: Any, params: Any, many: bool) -> Any:
+    connection = cursor.db
+    compiled = at_work(connection)
+    if isinstance(compiled, CompiledWrite):
+        compiled.begin()
+        result = original(cursor, sql, params)
+        compiled.rowcount += cursor.cursor.rowcount
+        return result
+    text = sql if type(sql) is str else _text(cursor, sql)
+    scope = current_scope()
+    if text[:6] in ("SELECT", "select"):
+        steering = None
+        if scope is None:
+            transactions.current(connection)
+            return original(cursor, sql, params)
+    else:
+        steering = control(text)
+    if steering is not None:
+        return _steer(connection, steering, lambda: original(cursor, sql, params))
+    statement = _statement(text)
+    transaction = transactions.current(connection)
+    if scope is not None:
+        query = None if compiled is None else compiled.query
+        reads.note(scope, connection, transaction, statement, query)
+    if not statement.writes and not statement.opaque:
+        return original(cursor, sql, params)
+    return _write(cursor, statement, transaction, many, lambda: original(cursor, sql, params))
+
+
+def _write(
+    cursor: CursorWrapper,
+    statement: Statement,
+    transaction: Transaction | None,
+    many: bool,
+    execute: Callable[[], Any],
+) -> Any:
+    connection = cursor.db
+    tags = tags_of(statement, connection.alias)
+    if transaction is not None:
+        if statement.ddl and not connection.features.can_rollback_ddl:
+            # It commits what was written before.
+            transaction.touch(tags)
+            with transactions.committing(connection):
+                return execute()
+        refused = False
+        try:
+            return execute()
+        except REFUSALS:
+            refused = not many
+            raise
+        finally:
+            if tags and not refused and not _no_rows(cursor, statement):
+                transaction.touch(tags)
+    with Publishing(tags) as publishing:
+        try:
+            result = execute()
+        except REFUSALS:
+            if not many:
+                publishing.tags = ()
+            raise
+        if _no_rows(cursor, statement):
+            publishing.tags = tags = []
+    transactions.published(connection, tags)
+    return result
+
+
+def _no_rows(cursor: CursorWrapper, statement: Statement) -> bool:
+    # SQLite counts what a statement with RETURNING wrote only when its rows have been fetched.
+    unknown = statement.returning and cursor.db.vendor == "sqlite"
+    return statement.counted and not unknown and cursor.cursor.rowcount == 0
+
+
+def _steer(
+    connection: BaseDatabaseWrapper, steering: tuple[str, str], execute: Callable[[], Any]
+) -> Any:
+    """Execute a statement that begins or ends a transaction or a part of it."""
+    kind, name = steering
+    if kind == "commit":
+        with transactions.committing(connection):
+            return execute()
+    result = execute()
+    transaction = transactions.of(connection)
+    if kind == "rollback":
+        transactions.end(connection, undone=True)
+        return result
+    if transaction is None:
+        if kind != "begin" and connection.autocommit:
+            return result
+        transaction = transactions.begin(connection)
+    if kind == "savepoint":
+        if transaction.in_test_only():
+            transaction.settle()
+        transaction.savepoints[name] = transaction.buffer.savepoint()
+    elif kind == "undo" and name in transaction.savepoints:
+        transaction.undo(transaction.savepoints[name])
+    elif kind == "release" and transaction.in_test_only():
+        transaction.settle()
+    return result
+
+
+def _statement(text: str) -> Statement:
+    found = _statements.get(text)
+    if found is None:
+        found = parse(text, known_tables())
+        if len(text) <= _LONGEST_STATEMENT:
+            if len(_statements) >= _MOST_STATEMENTS:
+                _statements.clear()
+            _statements[text] = found
+    return found
+
+
+def _text(cursor: CursorWrapper, sql: Any) -> str:
+    """The text of what a driver takes for a statement: ``str``, ``bytes``, ``psycopg.sql``."""
+    if isinstance(sql, (bytes, bytearray)):
+        return sql.decode()
+    as_string = getattr(sql, "as_string", None)
+    return str(sql if as_string is None else as_string(cursor.cursor))
+
+
+PATCHES: Final = (
+    (CursorWrapper, "execute", _execute),
+    (CursorWrapper, "executemany", _executemany),
+    (CursorWrapper, "callproc", _callproc),
+)
