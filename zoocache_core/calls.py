@@ -13,19 +13,16 @@ The order of things is what makes the promises hold:
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zoocache_core.atomic import add_entry
 from zoocache_core.deps import Scope, activate, current_scope
-from zoocache_core.errors import StorageIsFull, UnsupportedValue
 from zoocache_core.flight import Flight, Landing
 from zoocache_core.flows import Flow
-from zoocache_core.reading import Found
-from zoocache_core.storage.base import Entry, Leases, StorageUnavailable
+from zoocache_core.keeping import keep
 from zoocache_core.trie import CALLS
+from zoocache_core.turns import give_back, take_turn
 
 if TYPE_CHECKING:
     from zoocache_core.runtime import Runtime
@@ -186,7 +183,7 @@ def _lead(engine: Runtime, request: Call, flight: Flight, recheck: bool) -> Flow
             pass_outward(scope.parent, found[0].deps, key)
             return found[1], None
         if engine.storage.leases is not None:
-            lease, found = yield from _take_turn(engine, engine.storage.leases, key)
+            lease, found = yield from take_turn(engine, engine.storage.leases, key)
             if found is not None and not request.refresh:
                 landing = Landing(entry=found[0])
                 pass_outward(scope.parent, found[0].deps, key)
@@ -200,9 +197,7 @@ def _lead(engine: Runtime, request: Call, flight: Flight, recheck: bool) -> Flow
             else:
                 landing = Landing()
             return None, error
-        entry = _entry(engine, request, scope, value)
-        if entry is not None:
-            yield from (_store_first if request.exclusive else store)(engine, key, entry)
+        entry = yield from keep(engine, request, scope, value)
         landing = Landing(entry=entry)
         return value, None
     except GeneratorExit:
@@ -213,85 +208,4 @@ def _lead(engine: Runtime, request: Call, flight: Flight, recheck: bool) -> Flow
         engine.flights.land(key, flight, landing)
         _leave(scope)
         if lease is not None:
-            yield from _give_back(engine, key, lease)
-
-
-def _take_turn(engine: Runtime, leases: Leases, key: str) -> Flow[tuple[Any, Found | None]]:
-    """This process's lease to compute ``key``, or the entry that another one's computation left.
-
-    Neither, if the storage cannot be reached or the holder takes longer than ``flight_timeout``.
-    """
-    deadline = time.monotonic() + engine.flight_timeout
-    while True:
-        try:
-            lease = yield (leases.acquire, leases.aacquire, (key,))
-        except StorageUnavailable as error:
-            engine.failed("lease", error)
-            return None, None
-        if lease is None:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return None, None
-            yield (leases.wait, leases.await_, (key, left))
-        # Whoever had the lease before may have stored an entry since this caller looked.
-        found: Found | None = yield engine.find_step(key, quiet=True)
-        if found is not None and lease is not None:
-            yield from _give_back(engine, key, lease)
-            lease = None
-        if found is not None or lease is not None:
-            return lease, found
-
-
-def _give_back(engine: Runtime, key: str, lease: Any) -> Flow[None]:
-    leases = engine.storage.leases
-    if leases is None:
-        return
-    try:
-        yield (leases.release, leases.arelease, (key, lease))
-    except StorageUnavailable as error:
-        # It ends by itself.
-        engine.failed("lease", error)
-
-
-def _entry(engine: Runtime, request: Call, scope: Scope, value: Any) -> Entry | None:
-    """What to store for ``value``, or ``None`` if it must not be stored."""
-    if request.tracked and (scope.forbidden is not None or engine.uncommitted()):
-        return None
-    if request.admit is not None and not request.admit(value):
-        return None
-    try:
-        held, thaw = engine.storage.freeze(request.key, value)
-    except UnsupportedValue as error:
-        if not request.tracked:
-            raise
-        engine.warn_uncacheable(request.key, error)
-        return None
-    ttl = request.ttl(value) if callable(request.ttl) else request.ttl
-    deps = scope.deps if request.tracked else request.deps
-    return engine.entry(held, thaw, tuple(deps), scope.stamp, ttl)
-
-
-def store(engine: Runtime, key: str, entry: Entry) -> Flow[None]:
-    """Store a computed entry if it is still valid. A failing storage is counted, never raised."""
-    epoch = engine.trie.epoch
-    if not engine.trie.valid(entry.deps, entry.stamp, key):
-        # Outdated while it was computed; storing it could only displace a newer one.
-        return
-    entry.judged = epoch
-    storage = engine.storage
-    try:
-        yield (storage.set, storage.aset, (key, entry))
-    except (StorageUnavailable, StorageIsFull) as error:
-        engine.failed("set", error)
-    else:
-        engine.counts.sets += 1
-        engine.tell_stored(key)
-
-
-def _store_first(engine: Runtime, key: str, entry: Entry) -> Flow[None]:
-    """:func:`store`, unless there is a valid entry by now."""
-    if engine.trie.valid(entry.deps, entry.stamp, key):
-        try:
-            yield from add_entry(engine, key, entry)
-        except StorageIsFull as error:
-            engine.failed("set", error)
+            yield from give_back(engine, key, lease)

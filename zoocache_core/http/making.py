@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from zoocache_core.calls import Call, Outcome, _entry, store, unwrap
+from zoocache_core.calls import Call, Outcome, unwrap
 from zoocache_core.deps import Scope, activate, current_scope
 from zoocache_core.flows import Flow, Step, arun, run
 from zoocache_core.http.directives import cache_control, header_values
@@ -16,6 +16,7 @@ from zoocache_core.http.record import Page, is_page, page_of, pointer_to, read_p
 from zoocache_core.http.storable import lifetime, personal, variations_of, why_not_store
 from zoocache_core.http.tags import view_tag
 from zoocache_core.http.visit import Visit
+from zoocache_core.keeping import keep
 from zoocache_core.tags import validate_many
 
 __all__ = ["AGAIN", "OWN", "call_for", "run_alone", "run_view"]
@@ -161,9 +162,7 @@ def _point(visit: Visit, scope: Scope, variations: Variations) -> Flow[None]:
 
 def _keep(visit: Visit, scope: Scope, key: str, value: tuple[Any, ...]) -> Flow[None]:
     """Store what was computed in `scope` under `key`, if it may be stored."""
-    entry = _entry(visit.engine, Call(key, _kept_for, ttl=_kept_for), scope, value)
-    if entry is not None:
-        yield from store(visit.engine, key, entry)
+    yield from keep(visit.engine, Call(key, _kept_for, ttl=_kept_for), scope, value)
 
 
 def _ttl(visit: Visit, response: PageResponse, now: float) -> float | None:
