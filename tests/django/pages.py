@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.http import (
     Http404,
@@ -109,6 +110,7 @@ def reads(request: HttpRequest, what: str) -> HttpResponse:
         "user in a template": lambda: render(request, "greeting.html").content.decode(),
         "user unread": lambda: render(request, "plain.html", {"n": 1}).content.decode(),
         "session": lambda: str(request.session.get("cart")),
+        "user and session": lambda: f"{request.user} {request.session.get('cart')}",
         "session key": lambda: str(request.session.session_key),
         "cookie": lambda: str(request.COOKIES.get("theme")),
         "cookies": lambda: str(sorted(request.COOKIES.items())),
@@ -170,9 +172,14 @@ async def async_book(request: HttpRequest, pk: int) -> HttpResponse:
 @cache_view
 async def async_reads(request: HttpRequest, what: str) -> HttpResponse:
     if what == "user":
-        text = str(await request.auser())
+        # Coroutine methods came with Django 5.0 (user) and 5.1 (session).
+        find = getattr(request, "auser", sync_to_async(lambda: request.user.username))
+        text = str(await find())
+    elif what == "user by thread":
+        text = await sync_to_async(lambda: str(request.user))()
     elif what == "session":
-        text = str(await request.session.aget("cart"))
+        find = getattr(request.session, "aget", sync_to_async(request.session.get))
+        text = str(await find("cart"))
     else:
         text = ""
     return HttpResponse(f"{text} ({ran(f'async_reads {what}')})")

@@ -7,18 +7,22 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.utils import timezone, translation
+from django.utils.decorators import method_decorator
+from django.views import View
 
 from tests.django import pages
 from tests.django.library.models import Author, Book
 from zoocache_core import ConfigurationError, InvalidTag, configure, reset
+from zoocache_core.http import PageCache
 from zoocache_core.testing import ManualClock
-from zoocache_django import cache_view
+from zoocache_django import cache_view, views
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -220,6 +224,15 @@ class TestVisitors:
         assert text(visitors[0], "/reads/session/").startswith("cocoa")
         assert text(Client(), "/reads/session/").startswith("None")
 
+    def test_who_a_user_is_does_not_hide_that_the_session_was_read(self) -> None:
+        ann = logged_in("ann")
+        for cart in ("tea", "coffee"):
+            session = ann.session
+            session["cart"] = cart
+            session.save()
+            for _ in range(2):
+                assert text(ann, "/reads/user and session/").startswith(f"ann {cart}")
+
     def test_a_session_key_is_not_shown_to_others(self) -> None:
         visitors = [logged_in("ann"), logged_in("bob")]
         for visitor in visitors * 2:
@@ -399,31 +412,39 @@ class TestAsync:
         await book.asave()
         assert (await self.get(path)).content.decode().startswith("new")
 
-    async def test_a_page_made_for_one_user_is_never_shown_to_another(self) -> None:
-        clients = {}
-        for name in ("ann", "bob"):
-            clients[name] = AsyncClient()
-            await clients[name].aforce_login(await User.objects.acreate_user(name))
-        clients["AnonymousUser"] = AsyncClient()
+    @sync_to_async
+    def log_in(self, name: str) -> AsyncClient:
+        client = AsyncClient()
+        client.force_login(User.objects.create_user(name))
+        return client
+
+    @sync_to_async
+    def put_in_cart(self, client: AsyncClient, cart: str) -> None:
+        session = client.session
+        session["cart"] = cart
+        session.save()
+
+    @pytest.mark.parametrize("what", ["user", "user by thread"])
+    async def test_a_page_made_for_one_user_is_never_shown_to_another(self, what: str) -> None:
+        clients = {name: await self.log_in(name) for name in ("ann", "bob")}
+        clients[""] = AsyncClient()
         for _ in range(2):
             for name, client in clients.items():
-                response = await self.get("/async/reads/user/", client)
-                assert response.content.decode().startswith(name)
-        assert pages.runs["async_reads user"] == 3
+                response = await self.get(f"/async/reads/{what}/", client)
+                found = response.content.decode().partition(" ")[0]
+                assert found.replace("AnonymousUser", "") == name
+        assert pages.runs[f"async_reads {what}"] == 3
 
     async def test_sessions_with_another_content_see_another_page(self) -> None:
         client = AsyncClient()
         for cart in ("tea", "coffee"):
-            session = await client.asession()
-            await session.aset("cart", cart)
-            await session.asave()
+            await self.put_in_cart(client, cart)
             for _ in range(2):
                 response = await self.get("/async/reads/session/", client)
                 assert response.content.decode().startswith(cart)
 
     async def test_a_page_that_reads_nobody_is_shared(self) -> None:
-        client = AsyncClient()
-        await client.aforce_login(await User.objects.acreate_user("ann"))
+        client = await self.log_in("ann")
         first = await self.get("/async/reads/nothing/", client)
         assert "Cookie" not in first.get("Vary", "")
         assert (await self.get("/async/reads/nothing/"))["X-Cache"] == "HIT"
@@ -452,6 +473,28 @@ class TestDecoration:
     @pytest.mark.parametrize("ttl", [60, 60.0, timedelta(minutes=1)])
     def test_durations(self, ttl: Any) -> None:
         assert cache_view(ttl)(self.view)(RequestFactory().get("/"))["X-Cache"] == "MISS"
+
+    def test_what_is_learned_about_a_classs_pages_outlives_the_request(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = []
+
+        def make(name: str, *args: Any) -> PageCache:
+            made.append(name)
+            return PageCache(name, *args)
+
+        monkeypatch.setattr(views, "PageCache", make)
+        monkeypatch.setattr(views, "_bare_caches", {})
+
+        @method_decorator(cache_view, name="dispatch")
+        class Page(View):
+            def get(self, request: HttpRequest) -> HttpResponse:
+                return HttpResponse()
+
+        for _ in range(3):
+            Page.as_view()(RequestFactory().get("/"))
+        # Once more for the function that method_decorator tries a decorator on.
+        assert len([name for name in made if name.endswith("Page")]) == 1
 
     def test_two_views_at_one_url_are_two_pages(self) -> None:
         def make(text: str) -> Callable[..., HttpResponse]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 from django.db import models
+from django.db.models.signals import post_save
+from django.dispatch import receiver
 
 
 class Tag(models.Model):
@@ -85,3 +89,13 @@ class Lamp(Furniture, Device):
         Furniture, primary_key=True, parent_link=True, on_delete=models.CASCADE
     )
     device_part = models.OneToOneField(Device, parent_link=True, on_delete=models.CASCADE)
+
+
+saved_listeners: list[Callable[[Any], None]] = []
+"""Told of every saved book, as early as an application can be."""
+
+
+@receiver(post_save, sender=Book)
+def tell_listeners(sender: type[Book], instance: Book, **kwargs: Any) -> None:
+    for listener in saved_listeners:
+        listener(instance)
