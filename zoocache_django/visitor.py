@@ -7,101 +7,20 @@ and note the first look at each thing. Passing ``request.user`` around unread is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 from django.db import models
 from django.http import HttpRequest
 from django.http.request import HttpHeaders
 from django.utils.functional import LazyObject, SimpleLazyObject, empty
 
+from zoocache_core.http.reads import ADDRESS, Reads, WatchedDict
+
 from zoocache_django.tags import depends_on
 
 __all__ = ["ADDRESS", "Reads", "evaluated", "watched"]
-
-ADDRESS: Final = "remote_addr"
-"""The visitor's network address, as the name of a header that no client can send."""
-
-_ADDRESS_KEYS: Final = frozenset({"REMOTE_ADDR", "REMOTE_HOST", "REMOTE_PORT", "REMOTE_USER"})
-
-# A complete response does not depend on whether the browser would have been content with a 304.
-_CONDITIONS: Final = frozenset({"HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE"})
-
-# Which site was asked for is part of every key, unless the view's options leave the host out.
-_HOST_KEYS: Final = frozenset(
-    {"HTTP_HOST", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT", "HTTP_X_FORWARDED_PROTO"}
-)
-
-
-class Reads(set[str]):
-    """What was read, in the words of ``zoocache_core.http``: ``"user"``, ``"header:accept"``, …"""
-
-    def __init__(self, include_host: bool) -> None:
-        super().__init__()
-        self.active = False
-        self.refusal: str | None = None
-        self._unrecorded = _CONDITIONS | (_HOST_KEYS if include_host else frozenset())
-
-    def note(self, read: str) -> None:
-        """Record one read."""
-        if self.active:
-            self.add(read)
-
-    def note_environ(self, name: object) -> None:
-        """Record the read of one key of ``request.META``."""
-        if not self.active or not isinstance(name, str) or name in self._unrecorded:
-            return
-        if name in _ADDRESS_KEYS:
-            self.add(f"header:{ADDRESS}")
-        elif name == "HTTP_COOKIE":
-            self.add("header:cookie")
-        elif header := HttpHeaders.parse_header_name(name):
-            self.add(f"header:{header.lower()}")
-
-    def note_everything(self) -> None:
-        """Record a look at all headers at once, which are never the same twice."""
-        if self.active:
-            self.refusal = "the view read all request headers at once"
-
-
-class _WatchedDict(dict[str, Any]):
-    """A dict that tells which of its keys are looked at, and when all of them are."""
-
-    def __init__(
-        self, content: dict[str, Any], one: Callable[[Any], None], everything: Callable[[], None]
-    ) -> None:
-        super().__init__(content)
-        self.one = one
-        self.everything = everything
-
-    def copied_back(self, content: dict[str, Any]) -> dict[str, Any]:
-        """``content``, with what was written here meanwhile."""
-        now = dict.copy(self)
-        if now != content:
-            content.clear()
-            content.update(now)
-        return content
-
-
-def _telling(name: str, of_one_key: bool) -> Callable[..., Any]:
-    plain = getattr(dict, name)
-
-    def method(self: _WatchedDict, *args: Any, **kwargs: Any) -> Any:
-        if of_one_key:
-            self.one(args[0])
-        else:
-            self.everything()
-        return plain(self, *args, **kwargs)
-
-    return method
-
-
-for _name in ("__getitem__", "__contains__", "get", "pop", "setdefault"):
-    setattr(_WatchedDict, _name, _telling(_name, of_one_key=True))
-for _name in ("__iter__", "__eq__", "__or__", "__ror__", "copy", "items", "keys", "values"):
-    setattr(_WatchedDict, _name, _telling(_name, of_one_key=False))
-
 
 class _WatchedHeaders(HttpHeaders):
     """``request.headers`` that tells which headers are looked at."""
@@ -123,12 +42,12 @@ class _WatchedHeaders(HttpHeaders):
 def watched(request: HttpRequest, reads: Reads) -> Iterator[None]:
     """Record in ``reads`` what is looked at through ``request`` meanwhile."""
     cookies, environ = request.COOKIES, request.META
-    seen_cookies = _WatchedDict(
+    seen_cookies = WatchedDict(
         cookies,
         lambda name: reads.note(f"cookie:{name}"),
         lambda: reads.note("header:cookie"),
     )
-    seen_environ = _WatchedDict(environ, reads.note_environ, reads.note_everything)
+    seen_environ = WatchedDict(environ, reads.note_environ, reads.note_everything)
     attributes: dict[str, Any] = {
         "COOKIES": seen_cookies,
         "META": seen_environ,
