@@ -17,7 +17,7 @@ from typing import Any
 
 from zoocache_core.flows import Flow
 from zoocache_core.missing import MISSING
-from zoocache_core.reading import judge
+from zoocache_core.reading import acquainted, judge
 from zoocache_core.runtime import Runtime
 from zoocache_core.storage.base import Entry, StorageUnavailable
 
@@ -48,6 +48,7 @@ def add(
         StorageIsFull: there is no room for it.
     """
     held, thaw = engine.storage.freeze(key, value)
+    yield from acquainted(engine)
     position = engine.stamp() if stamp is None else min(stamp, engine.stamp())
     entry = engine.entry(held, thaw, tuple(deps), position, ttl)
     return (yield from add_entry(engine, key, entry))

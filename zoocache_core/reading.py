@@ -11,7 +11,7 @@ from zoocache_core.storage.base import Entry, StorageUnavailable
 if TYPE_CHECKING:
     from zoocache_core.runtime import Runtime
 
-__all__ = ["Found", "find", "find_many", "judge"]
+__all__ = ["Found", "acquainted", "find", "find_many", "find_now", "judge"]
 
 Found = tuple[Entry, Any]
 """A valid entry and its value, a copy of the reader's own."""
@@ -20,6 +20,18 @@ Found = tuple[Entry, Any]
 def find(engine: Runtime, key: str, quiet: bool = False) -> Flow[Found | None]:
     """The valid entry of ``key``. A ``quiet`` lookup is not counted as a miss."""
     return (yield from find_many(engine, (key,), quiet))[0]
+
+
+def find_now(engine: Runtime, key: str, quiet: bool = False) -> Found | None:
+    """:func:`find` for blocking callers where reading entries keeps the trie up to date."""
+    try:
+        entry = engine.storage.get(key)
+    except StorageUnavailable as error:
+        engine.failed("get", error)
+        entry = None
+    if entry is not None and entry.stamp > engine.trie.position:
+        engine.sequence.catch_up()
+    return judge(engine, key, entry, quiet)
 
 
 def find_many(
@@ -42,6 +54,13 @@ def find_many(
             # Somebody who knows of more invalidations than this process stored one of these.
             yield (sequence.catch_up, sequence.acatch_up, ())
     return [judge(engine, key, entry, quiet) for key, entry in zip(keys, found, strict=True)]
+
+
+def acquainted(engine: Runtime) -> Flow[None]:
+    """Before anything is given a stamp: ask the authority for the position, if this process has
+    never heard from it. What it stored would else be older than everything, and never valid."""
+    if not engine.direct and not engine.trie.position:
+        yield (engine.sequence.catch_up, engine.sequence.acatch_up, ())
 
 
 def judge(engine: Runtime, key: str, entry: Entry | None, quiet: bool = False) -> Found | None:

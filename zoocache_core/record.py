@@ -25,7 +25,7 @@ import msgspec
 
 from zoocache_core.errors import UnsupportedValue
 
-__all__ = ["Record", "decode_record", "encode_record", "with_expiry"]
+__all__ = ["Record", "decode_record", "encode_record", "expiry_bytes", "times_of", "with_expiry"]
 
 _MAGIC: Final = b"\x01zoo"
 _HEADER: Final = Struct("<4sIQQdd")
@@ -106,6 +106,18 @@ def decode_record(data: bytes | memoryview) -> Record | None:
 def with_expiry(data: bytes | memoryview, expires: float | None, ttl: float | None) -> bytes:
     """Return the record `data` with another time of expiry and ttl; the rest is not looked at."""
     fresh = bytearray(data)
-    times = (_NONE if expires is None else expires, _NONE if ttl is None else ttl)
-    _EXPIRY.pack_into(fresh, _EXPIRY_OFFSET, *times)
+    offset, times = expiry_bytes(expires, ttl)
+    fresh[offset : offset + len(times)] = times
     return bytes(fresh)
+
+
+def expiry_bytes(expires: float | None, ttl: float | None) -> tuple[int, bytes]:
+    """Return where in a record time of expiry and ttl are, and the bytes to put there."""
+    times = (_NONE if expires is None else expires, _NONE if ttl is None else ttl)
+    return _EXPIRY_OFFSET, _EXPIRY.pack(*times)
+
+
+def times_of(data: bytes | memoryview, offset: int = 0) -> tuple[float | None, float | None]:
+    """Return time of expiry and ttl of the record that begins at `offset`, looking at no more."""
+    expires, ttl = _EXPIRY.unpack_from(data, offset + _EXPIRY_OFFSET)
+    return expires if expires == expires else None, ttl if ttl == ttl else None

@@ -10,7 +10,7 @@ from zoocache_core.deps import current_scope
 from zoocache_core.flows import Flow
 from zoocache_core.immutables import ATOMS
 from zoocache_core.missing import MISSING
-from zoocache_core.reading import Found, find_many
+from zoocache_core.reading import Found, acquainted, find_many
 from zoocache_core.settings import seconds
 from zoocache_core.stamps import note_miss, stamp_of_miss
 from zoocache_core.storage.base import Entry, StorageUnavailable
@@ -63,6 +63,7 @@ def set_many(
 ) -> Flow[bool]:
     tags = validate_many(deps)
     lifetime = None if ttl is None else seconds(ttl)
+    yield from acquainted(engine)
     prepared = [
         (key, prepare(engine, key, value, tags, lifetime, stamp)) for key, value in values.items()
     ]
@@ -99,7 +100,7 @@ def prepare(
         held, thaw = value, None
     else:
         held, thaw = engine.storage.freeze(key, value)
-    present = engine.stamp() if engine.guards else engine.trie.position
+    present = engine.trie.position if engine.direct and not engine.guards else engine.stamp()
     if stamp is None:
         stamp = stamp_of_miss(engine.generation, key)
     if stamp is None and (scope := current_scope()) is not None and scope.engine is engine:

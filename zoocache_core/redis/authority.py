@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 from zoocache_core.clock import Clock
 from zoocache_core.errors import BusUnavailable
-from zoocache_core.redis.dialogue import Dialogue, Replies, Request, checked, command, invoke
+from zoocache_core.redis.dialogue import Dialogue, Request, checked, command, invoke, is_full
 from zoocache_core.redis.keys import Keys, tag_of, text
 from zoocache_core.redis.link import Link
 from zoocache_core.redis.outbox import Outbox
@@ -253,7 +253,7 @@ class Authority:
         names = list(dict.fromkeys(map(text, tags)))
         asked = self.position
         replies = yield from invoke(self._bumps(asked, names))
-        if any("OOM command not allowed" in str(error) for error in _errors(replies)):
+        if any(map(is_full, replies)):
             # The server is full and evicts nothing. If the invalidation cannot be recorded, then
             # at least nobody may go on trusting entries that it would outdate: without its keys
             # the authority has to be made anew, with an invalidation of everything.
@@ -313,6 +313,14 @@ class Authority:
                 return
             start = page[-1]
 
+    def close(self) -> None:
+        """Try once more to deliver what waits in the outbox."""
+        if self.outbox:
+            try:
+                self.link.converse(self._deliver())
+            except StorageUnavailable as error:
+                self._on_error("publish", error)
+
     def locks(self) -> Iterable[Any]:
         return (self._trie.lock, self.outbox.lock)
 
@@ -327,7 +335,3 @@ def _number(name: bytes) -> int:
 def _nonce() -> int:
     # Not a secret; it has to differ between histories. Below 2**53, as every number here.
     return random.SystemRandom().getrandbits(53)
-
-
-def _errors(replies: Replies) -> list[Exception]:
-    return [reply for reply in replies if isinstance(reply, Exception)]

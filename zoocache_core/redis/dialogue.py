@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, NamedTuple, TypeVar
 
 import hiredis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
 
 from zoocache_core.storage.base import StorageUnavailable
 
@@ -101,3 +101,10 @@ def invoke(calls: list[tuple[bytes, bytes]]) -> Dialogue[Replies]:
         for i, reply in zip(unknown, again, strict=True):
             replies[i] = reply
     return replies
+
+
+def is_full(reply: Any) -> bool:
+    """Whether a command, or a script, was refused because ``maxmemory`` is reached."""
+    return isinstance(reply, OutOfMemoryError) or (
+        isinstance(reply, RedisError) and "OOM command not allowed" in str(reply)
+    )

@@ -105,22 +105,24 @@ class Link:
         """Carry on ``dialogue``, a connection for each exchange."""
         return converse(dialogue, self.exchange)
 
-    def post(self, request: Request) -> None:
-        """Send ``request`` without waiting for an answer; it is lost if the connection is."""
-        if self.breaker.reason is None and self._idle:
-            try:
-                wire = self._idle.pop()
-            except IndexError:
-                return
-            try:
-                wire.post(request)
-            except FAILURES:
-                self.discard(wire)
-            except BaseException:
-                self.discard(wire)
-                raise
-            else:
-                self._keep(wire)
+    def post(self, request: Request) -> bool:
+        """Send ``request`` and wait for no answer; whether it could be sent at once."""
+        if self.breaker.reason is not None:
+            return False
+        try:
+            wire = self._idle.pop()
+        except IndexError:
+            return False
+        try:
+            wire.post(request)
+        except FAILURES:
+            self.discard(wire)
+            return False
+        except BaseException:
+            self.discard(wire)
+            raise
+        self._keep(wire)
+        return True
 
     def open(self) -> Wire:
         """A new connection that has been greeted. For whoever wants one of his own, too, who then
@@ -194,20 +196,22 @@ class Link:
         """:meth:`converse` without blocking the event loop."""
         return await aconverse(dialogue, self.aexchange)
 
-    async def apost(self, request: Request) -> None:
+    async def apost(self, request: Request) -> bool:
         """:meth:`post` without blocking the event loop."""
         pool = await self._loops.pool()
-        if self.breaker.reason is None and pool.idle:
-            wire = pool.idle.pop()
-            try:
-                await wire.post(request)
-            except FAILURES:
-                await pool.discard(wire)
-            except BaseException:
-                await pool.discard(wire)
-                raise
-            else:
-                await pool.keep(wire)
+        if self.breaker.reason is not None or not pool.idle:
+            return False
+        wire = pool.idle.pop()
+        try:
+            await wire.post(request)
+        except FAILURES:
+            await pool.discard(wire)
+            return False
+        except BaseException:
+            await pool.discard(wire)
+            raise
+        await pool.keep(wire)
+        return True
 
     async def _aopen(self, pool: Pool) -> AsyncWire:
         wire = None

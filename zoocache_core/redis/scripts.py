@@ -23,7 +23,7 @@ import hashlib
 
 from zoocache_core.redis.dialogue import command
 
-__all__ = ["BUMP", "FORGET", "SYNC", "Script"]
+__all__ = ["ACQUIRE", "BUMP", "FORGET", "RELEASE", "RENEW", "REPLACE", "SYNC", "TOUCH", "Script"]
 
 
 class Script:
@@ -36,8 +36,12 @@ class Script:
         # Not for security: it is how Redis names a script.
         self._sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
+    def whole(self, keys: tuple[bytes, ...], arguments: tuple[str | bytes | float, ...]) -> bytes:
+        """The packed EVAL alone, for when the answer is not looked at."""
+        return self.call(keys, arguments)[1]
+
     def call(
-        self, keys: tuple[bytes, ...], arguments: tuple[str | bytes | int | float, ...]
+        self, keys: tuple[bytes, ...], arguments: tuple[str | bytes | float, ...]
     ) -> tuple[bytes, bytes]:
         """The packed EVALSHA, and the EVAL for a server that does not know the script."""
         rest = (len(keys), *keys, *arguments)
@@ -175,3 +179,71 @@ return dropped
 """
 )
 """Drop tags that still have the number given. ``ARGV``: position, nonce, then tags and numbers."""
+
+TOUCH = Script(
+    """
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('SETRANGE', KEYS[1], ARGV[1], ARGV[2])
+if ARGV[3] == '' then
+  redis.call('PERSIST', KEYS[1])
+else
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
+return 1
+"""
+)
+"""Give an entry another ttl. ``ARGV``: where the record has its times, the new ones, milliseconds
+or nothing. Returns whether there is an entry."""
+
+REPLACE = Script(
+    """
+local expected, new, lifetime = ARGV[1], ARGV[2], ARGV[3]
+-- Another type of value than a string is nothing that anybody could have read.
+local held = redis.pcall('GET', KEYS[1])
+if type(held) ~= 'string' then held = '' end
+if held ~= expected then return 0 end
+if new == '' then
+  redis.call('DEL', KEYS[1])
+elseif lifetime == 'keep' then
+  redis.call('SET', KEYS[1], new, 'KEEPTTL')
+elseif lifetime == '' then
+  redis.call('SET', KEYS[1], new)
+else
+  redis.call('SET', KEYS[1], new, 'PX', lifetime)
+end
+return 1
+"""
+)
+"""Compare and set. ``ARGV``: the record expected, the new one (nothing: none), milliseconds,
+``keep`` or nothing. Returns whether it was done."""
+
+ACQUIRE = Script(
+    """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('DEL', KEYS[2])
+return 1
+"""
+)
+"""Take a lease. ``KEYS``: lease, turn; ``ARGV``: token, milliseconds. Returns whether it is
+ours. Asked again, after an answer was lost, it still is."""
+
+RENEW = Script(
+    """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+)
+"""Prolong a lease that is still ours. ``ARGV``: token, milliseconds."""
+
+RELEASE = Script(
+    """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('XADD', KEYS[2], 'MAXLEN', 1, '*', 'over', '')
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
+return 1
+"""
+)
+"""Give a lease back if it is still ours, and wake all who wait for their turn."""
