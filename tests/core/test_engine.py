@@ -39,7 +39,7 @@ def test_reset_closes_and_allows_other_settings(engine: Engine) -> None:
 
 
 def test_a_storage_that_is_not_supported_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="'memcached://x'.*memory"):
+    with pytest.raises(ConfigurationError, match=r"'memcached://x'.*memory"):
         Engine(storage_url="memcached://x")
 
 
