@@ -43,8 +43,9 @@ def _entry(engine: Runtime, request: Call, scope: Scope, value: Any) -> Entry | 
         engine.warn_uncacheable(request.key, error)
         return None
     ttl = request.ttl(value) if callable(request.ttl) else request.ttl
-    deps = scope.deps if request.tracked else request.deps
-    return engine.entry(held, thaw, tuple(deps), scope.stamp, ttl)
+    if request.tracked:
+        return engine.entry(held, thaw, tuple(scope.deps), scope.stamp, ttl)
+    return engine.entry(held, thaw, tuple(request.deps), engine.present(), ttl)
 
 
 def _store(engine: Runtime, key: str, entry: Entry) -> Flow[None]:

@@ -186,7 +186,7 @@ class Lock:
         engine = self._engine
         held, thaw = engine.storage.freeze(self._key, token)
         # Without a ttl of its own: those who look whether it is free must not prolong it.
-        return Entry(held, thaw, (), engine.stamp(), None, engine.now() + lifetime)
+        return Entry(held, thaw, (), engine.present(), None, engine.now() + lifetime)
 
     def _run(self, flow: Flow[bool]) -> bool:
         try:

@@ -210,12 +210,16 @@ class Runtime:
 
         Take it before reading the data, and hand it to :meth:`Engine.set`.
         """
-        position = self.trie.position
+        position = self.present()
         for guard in self.guards:
             earlier = guard.stamp()
             if earlier is not None and earlier < position:
                 position = earlier
         return position
+
+    def present(self) -> int:
+        """The position of this process, whatever transaction is open."""
+        return self.trie.position
 
     def entry(
         self, held: Any, thaw: Thaw | None, deps: tuple[str, ...], stamp: int, ttl: float | None
@@ -295,8 +299,11 @@ class Runtime:
             self.hit = no_hit if self.guards else self._direct_hit
 
     def hides(self, deps: Collection[str], stamp: int) -> bool:
-        """Whether a transaction of this context forbids it a value with these deps and stamp."""
-        return any(guard.hides(deps, stamp) for guard in self.guards)
+        """Whether a transaction of this context forbids it a value with these deps and stamp.
+
+        None does where the value depends on nothing: it was not read from a database.
+        """
+        return bool(deps) and any(guard.hides(deps, stamp) for guard in self.guards)
 
     def uncommitted(self) -> bool:
         """Whether a transaction of this context forbids storing anything."""

@@ -39,20 +39,20 @@ class EngineCache(BaseCache):
     """
 
     def __init__(self, location: Any, params: dict[str, Any]) -> None:
-        self._settings = engines.read(location, params)
+        self._alias = engines.read(location, params)
         timeout = _default_timeout(params.get("TIMEOUT", _DJANGO_TIMEOUT))
         # Django would make whole seconds of it, and 300 of a mistake.
         super().__init__({**params, "TIMEOUT": None})
         self.default_timeout = timeout
-        self._max_entries = self._settings.max_entries or 0
-        self._cull_frequency = self._settings.cull_frequency or 0
+        self._max_entries = self._alias.settings.max_entries or 0
+        self._cull_frequency = self._alias.settings.cull_frequency or 0
         # Subclasses may have their own idea of a valid key, and then see each one.
         self._sees_every_key = type(self).validate_key is not BaseCache.validate_key
 
     @cached_property
     def engine(self) -> Engine:
         """The engine that this alias shares with all threads; opened on first use."""
-        return engines.engine_for(self._settings)
+        return engines.engine_for(self._alias)
 
     # Keys, lifetimes, tags
 

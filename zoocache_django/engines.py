@@ -5,7 +5,9 @@ behind it lives here. Two aliases with one ``LOCATION``, ``KEY_PREFIX`` and opti
 one cache, as they are with Django's own backends.
 
 ``LOCATION``, ``KEY_PREFIX`` and ``TIMEOUT`` say what Django says they do; ``OPTIONS`` takes the
-options of ``zoocache_core.configure()``, in upper or lower case, except those three.
+options of ``zoocache_core.configure()``, in upper or lower case, except those three, and
+``INVALIDATE_ON_WRITE``: whether values whose tags name models are forgotten when these are written
+(the default). Every committed write is published to such a cache, from the start of the process.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ import os
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from hashlib import blake2b
 from typing import Any, Final
 
+from django.apps import apps
 from django.conf import settings
 from django.core.cache.backends.base import InvalidCacheBackendError
 from django.core.signals import setting_changed
@@ -27,9 +30,10 @@ from django.utils.module_loading import import_string
 from zoocache_core import ConfigurationError, Engine
 from zoocache_core.settings import Settings
 from zoocache_core.tags import tag
+from zoocache_django import transactions
 from zoocache_django.signing import secret_keys
 
-__all__ = ["OPTIONS", "close_all", "engine_for", "read"]
+__all__ = ["OPTIONS", "Alias", "aliases", "close_all", "engine_for", "open_followers", "read"]
 
 OPTIONS: Final = tuple(
     option.name
@@ -38,6 +42,7 @@ OPTIONS: Final = tuple(
 )
 """The engine's options that ``OPTIONS`` may hold."""
 
+_FOLLOWS: Final = "invalidate_on_write"
 _ELSEWHERE: Final = {
     "storage_url": "LOCATION",
     "prefix": "KEY_PREFIX",
@@ -51,8 +56,17 @@ _engines: dict[Settings, Engine] = {}
 _lock = threading.Lock()
 
 
-def read(location: object, params: Mapping[str, Any]) -> Settings:
-    """The engine's settings for an alias of ``settings.CACHES``, without opening anything.
+@dataclass(frozen=True)
+class Alias:
+    """What an alias of ``settings.CACHES`` says about its engine."""
+
+    settings: Settings
+    follows: bool
+    """Whether writes of models invalidate anything in it."""
+
+
+def read(location: object, params: Mapping[str, Any]) -> Alias:
+    """Judge an alias of ``settings.CACHES``, without opening anything.
 
     Raises:
         InvalidCacheBackendError: there is no such option, or a value is not allowed.
@@ -64,6 +78,11 @@ def read(location: object, params: Mapping[str, Any]) -> Settings:
                 f"LOCATION, ZooCacheBackend takes {', '.join(_PARAMETERS)}."
             )
     options = _options(params.get("OPTIONS") or {})
+    follows = options.pop(_FOLLOWS, True)
+    if not isinstance(follows, bool):
+        raise InvalidCacheBackendError(
+            f"CACHES: OPTIONS has {_FOLLOWS.upper()}={follows!r}: expected True or False."
+        )
     if options.get("max_entries") is not None:
         options.setdefault("cull_frequency", _DJANGO_CULL_FREQUENCY)
     if location:
@@ -76,23 +95,40 @@ def read(location: object, params: Mapping[str, Any]) -> Settings:
     # it caches is what a pickle holds.
     defaults = {"read_extend_ttl": False, "verify_values": False}
     try:
-        return Settings.of({**defaults, **options})
+        return Alias(Settings.of({**defaults, **options}), follows)
     except ConfigurationError as error:
         raise InvalidCacheBackendError(f"CACHES: {error}") from error
 
 
-def engine_for(wanted: Settings) -> Engine:
+def engine_for(alias: Alias) -> Engine:
     """The engine with these settings: the one that is open, or a new one.
 
     Raises:
         ConfigurationError: the storage cannot be opened.
     """
+    wanted = alias.settings
     with _lock:
         engine = _engines.get(wanted)
         if engine is None:
             given = {option.name: getattr(wanted, option.name) for option in fields(Settings)}
             engine = _engines[wanted] = Engine(**given)
+        if alias.follows:
+            transactions.follow(engine)
         return engine
+
+
+def open_followers() -> None:
+    """Open every engine that has to learn what this process writes, used or not.
+
+    A process that only writes would otherwise leave what others have cached as it is.
+    """
+    for alias in aliases().values():
+        if alias.follows:
+            try:
+                engine_for(alias)
+            except ConfigurationError:
+                # Whoever uses it is told, and so is `manage.py check`.
+                continue
 
 
 def close_all(keep: frozenset[Settings] = frozenset()) -> None:
@@ -102,7 +138,9 @@ def close_all(keep: frozenset[Settings] = frozenset()) -> None:
     """
     with _lock:
         for wanted in [wanted for wanted in _engines if wanted not in keep]:
-            _engines.pop(wanted).reset()
+            engine = _engines.pop(wanted)
+            transactions.unfollow(engine)
+            engine.reset()
 
 
 def _options(written: object) -> dict[str, Any]:
@@ -117,11 +155,12 @@ def _options(written: object) -> dict[str, Any]:
             raise InvalidCacheBackendError(
                 f"CACHES: OPTIONS has {key!r}, which is given by {_ELSEWHERE[name]} here."
             )
-        if name not in OPTIONS:
-            allowed = ", ".join(sorted(option.upper() for option in OPTIONS))
+        if name not in OPTIONS and name != _FOLLOWS:
+            known = (*OPTIONS, _FOLLOWS)
+            allowed = ", ".join(sorted(option.upper() for option in known))
             raise InvalidCacheBackendError(
                 f"CACHES: OPTIONS has {key!r}, and there is no such option."
-                f"{_hint(str(name), OPTIONS)} Options are: {allowed}."
+                f"{_hint(str(name), known)} Options are: {allowed}."
             )
         if name in options:
             raise InvalidCacheBackendError(f"CACHES: OPTIONS has {name!r} twice. Remove one.")
@@ -166,25 +205,28 @@ def _prefix(key_prefix: object) -> str:
 def _on_setting_changed(*, setting: str, **kwargs: Any) -> None:
     """After ``override_settings(CACHES=...)``, close what is not in ``CACHES`` any more."""
     if setting in ("CACHES", "SECRET_KEY", "SECRET_KEY_FALLBACKS"):
-        close_all(keep=_in_settings())
+        close_all(keep=frozenset(alias.settings for alias in aliases().values()))
+        if apps.is_installed("zoocache_django"):
+            open_followers()
 
 
-def _in_settings() -> frozenset[Settings]:
+def aliases() -> dict[str, Alias]:
+    """The aliases of ``settings.CACHES`` that have this backend, by name, unless they are wrong."""
     # Here, because the backend needs this module.
     from zoocache_django.cache import ZooCacheBackend
 
-    found = set()
-    for alias in settings.CACHES.values():
-        params = dict(alias)
+    found: dict[str, Alias] = {}
+    for name, written in settings.CACHES.items():
+        params = dict(written)
         location = params.pop("LOCATION", "")
         try:
-            backend = import_string(params.pop("BACKEND"))
+            backend = import_string(params.pop("BACKEND", ""))
             if isinstance(backend, type) and issubclass(backend, ZooCacheBackend):
-                found.add(read(location, params))
-        except (ImportError, InvalidCacheBackendError, KeyError):
-            # Whoever uses the alias is told.
+                found[name] = read(location, params)
+        except (ImportError, InvalidCacheBackendError):
+            # Django tells whoever uses it.
             continue
-    return frozenset(found)
+    return found
 
 
 def _in_forked_child() -> None:

@@ -3,15 +3,15 @@
 Keys are those that the storage sees. A lifetime is in seconds: infinite for a value that never
 expires, and 0 or less for one that has expired already, which Django's API allows.
 
-What is stored without tags follows Django's rules alone. It does not matter which transaction is
-open, and only the cache's own methods forget it.
+What is stored without tags follows Django's rules alone: it does not matter which transaction is
+open, and only the cache's own methods forget it. What has tags follows ours: it is not stored while
+the current transaction has written anything, and what is written to the database may forget it.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
@@ -40,8 +40,8 @@ __all__ = [
 Tags = tuple[str, ...] | None
 """Valid tags, or ``None`` for a value that is stored without any."""
 
-_NOW: Final = sys.maxsize
-"""A stamp that means the present position."""
+_ATTEMPTS: Final = 3
+"""How often a value is stored again because the cache was cleared meanwhile."""
 
 
 def exists(engine: Engine, key: str) -> Flow[bool]:
@@ -61,14 +61,12 @@ def put(engine: Engine, values: Mapping[str, Any], lifetime: float, tags: Tags) 
     if lifetime <= 0:
         yield from remove(engine, keys)
         return []
-    if tags is None:
-        for key in keys:
-            stamp_of_miss(engine.generation, key)
-        arguments: tuple[Any, ...] = (values, (), lifetime, _NOW)
-    else:
-        arguments = (values, tags, lifetime, None)
     try:
-        stored: bool = yield (engine.set_many, engine.set_many_async, arguments)
+        if tags is None:
+            stored = yield from _put_plain(engine, values, lifetime)
+        else:
+            arguments = (values, tags, lifetime)
+            stored = yield (engine.set_many, engine.set_many_async, arguments)
     except UnsupportedValue as error:
         raise pickling_error(error) from None
     except StorageIsFull as error:
@@ -80,28 +78,63 @@ def put(engine: Engine, values: Mapping[str, Any], lifetime: float, tags: Tags) 
     return keys
 
 
+def _put_plain(engine: Engine, values: Mapping[str, Any], lifetime: float) -> Flow[bool]:
+    storage = engine.storage
+    frozen = [(key, storage.freeze(key, value)) for key, value in values.items()]
+    if not frozen:
+        return True
+    for _ in range(_ATTEMPTS):
+        stamp = engine.present()
+        items = [(key, engine.entry(*held, (), stamp, lifetime)) for key, held in frozen]
+        try:
+            if len(items) == 1:
+                yield (storage.set, storage.aset, items[0])
+            else:
+                yield (storage.set_many, storage.aset_many, (items,))
+        except StorageUnavailable as error:
+            engine.failed("set", error)
+            return False
+        # The answer may have told of a clear() that others had done before.
+        if all(engine.trie.valid((), stamp, key) for key, _ in items):
+            break
+    for key, _ in items:
+        stamp_of_miss(engine.generation, key)
+        engine.counts.sets += 1
+        engine.tell_stored(key)
+    return True
+
+
 def put_at_once(engine: Engine, key: str, value: Any, lifetime: float, tags: Tags) -> None:
     """:func:`put` of one value for an engine that is ``direct``, where no step can block."""
+    storage = engine.storage
     try:
-        if tags is None:
+        if lifetime > 0 and tags is None:
+            held, thaw = storage.freeze(key, value)
+            storage.set(key, engine.entry(held, thaw, (), engine.trie.position, lifetime))
             stamp_of_miss(engine.generation, key)
-            stored = lifetime > 0 and engine.set(key, value, (), lifetime, _NOW)
-        else:
-            stored = lifetime > 0 and engine.set(key, value, tags, lifetime)
+            engine.counts.sets += 1
+            if engine.sinks:
+                engine.tell_stored(key)
+        elif lifetime <= 0 or not engine.set(key, value, tags or (), lifetime):
+            storage.delete((key,))
     except UnsupportedValue as error:
         raise pickling_error(error) from None
-    if not stored:
-        engine.storage.delete((key,))
 
 
 def add(engine: Engine, key: str, value: Any, lifetime: float, tags: Tags) -> Flow[bool]:
-    """Store ``value`` unless there is a valid entry; whether there was none."""
+    """Store ``value`` unless there is a valid entry; whether it was stored, or would have been
+    but for its lifetime."""
     if lifetime <= 0:
         return not (yield from exists(engine, key))
     noted = stamp_of_miss(engine.generation, key)
-    stamp = None if tags is None else noted
+    stamp = engine.present() if tags is None else engine.stamp()
+    if tags is not None and noted is not None:
+        stamp = min(noted, stamp)
     try:
-        return (yield from atomic.add(engine, key, value, tags or (), lifetime, stamp))
+        entry = engine.entry(*engine.storage.freeze(key, value), tags or (), stamp, lifetime)
+        if tags is not None and engine.uncommitted():
+            return False
+        return (yield from atomic.add_entry(engine, key, entry))
     except UnsupportedValue as error:
         raise pickling_error(error) from None
     except StorageIsFull as error:

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.core import signals
-from django.core.cache import InvalidCacheBackendError, caches
+from django.core.cache import InvalidCacheBackendError, caches, close_caches
 from django.test import override_settings
 
 from zoocache_core import Engine, NotConfigured
@@ -63,7 +62,7 @@ def test_threads_and_tasks_share_it_too() -> None:
     caches["default"].set("k", "of the main thread")
 
     def work(index: int) -> Any:
-        signals.request_finished.send(sender=None)
+        close_caches()
         return caches["default"], caches["default"].get("k")
 
     found = in_threads(3, work)
@@ -111,17 +110,19 @@ def test_what_an_engine_is_told() -> None:
         KEY_PREFIX="shop",
         TIMEOUT=None,
         OPTIONS={"MAX_STALENESS": 2, "flight_timeout": 5},
-    )._settings
+    )._alias.settings
     assert settings.storage_url == "redis://host:1/2"
     assert settings.prefix == "django:shop"
     assert settings.max_staleness == 2
     assert settings.flight_timeout == 5
     assert settings.read_extend_ttl is False
     assert settings.verify_values is False
-    assert backend()._settings.prefix == "django"
-    assert backend(OPTIONS={"MAX_ENTRIES": 5})._settings.cull_frequency == 3
-    assert backend(OPTIONS={"MAX_ENTRIES": 5, "CULL_FREQUENCY": 0})._settings.cull_frequency == 0
-    finer = backend(OPTIONS={"MAX_ENTRIES": 5, "CULL_FREQUENCY": None})._settings
+    assert backend()._alias.settings.prefix == "django"
+    assert backend(OPTIONS={"MAX_ENTRIES": 5})._alias.settings.cull_frequency == 3
+    assert (
+        backend(OPTIONS={"MAX_ENTRIES": 5, "CULL_FREQUENCY": 0})._alias.settings.cull_frequency == 0
+    )
+    finer = backend(OPTIONS={"MAX_ENTRIES": 5, "CULL_FREQUENCY": None})._alias.settings
     assert finer.cull_frequency is None
 
 
@@ -143,6 +144,8 @@ def test_what_an_engine_is_told() -> None:
         ("", {"TIMEOUT": float("nan")}, "TIMEOUT=nan"),
         ("", {"TIMEOUT": []}, r"TIMEOUT=\[\]"),
         ("", {"OPTIONS": {"CLOCK": 5}}, "clock=5"),
+        ("", {"OPTIONS": {"INVALIDATE_ON_WRITE": "no"}}, "INVALIDATE_ON_WRITE='no'"),
+        ("", {"OPTIONS": {"INVALIDATE_ON_WRITES": True}}, "Did you mean 'INVALIDATE_ON_WRITE'"),
         ("localhost:6379", {}, "LOCATION='localhost:6379' is not a URL.*redis://"),
         ("/var/tmp/cache", {}, "is not a URL.*lmdb:///"),
         (["redis://a", "redis://b"], {}, "is not a URL"),
@@ -179,10 +182,10 @@ def test_signing_keys_follow_the_secret_key() -> None:
         assert signing.secret_keys() == (old,)
     assert len({new, old}) == 2
     assert b"new" not in new
-    assert backend("redis://host")._settings.secret_key == (new, old)
+    assert backend("redis://host")._alias.settings.secret_key == (new, old)
     own = backend("redis://host", OPTIONS={"SECRET_KEY": "o" * 16})
-    assert own._settings.secret_key == (b"o" * 16,)
-    assert backend()._settings.secret_key is None, "nobody else can write to this memory"
+    assert own._alias.settings.secret_key == (b"o" * 16,)
+    assert backend()._alias.settings.secret_key is None, "nobody else can write to this memory"
 
 
 # Closing
@@ -215,7 +218,7 @@ def test_the_end_of_a_request_closes_nothing() -> None:
     with override_settings(CACHES={"default": alias()}):
         cache = caches["default"]
         cache.set("k", 1)
-        signals.request_finished.send(sender=None)
+        close_caches()
         assert cache.get("k") == 1
         assert caches["default"].get("k") == 1
 
