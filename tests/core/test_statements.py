@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zoocache_django.statements import Statement, control, parse
+from zoocache_core.statements import Statement, control, parse
 
 TABLES = {"book", "author", "tag", "book_tags", "order"}
 
@@ -131,6 +131,13 @@ def test_when_the_row_count_tells(sql: str, counted: bool) -> None:
 def test_a_text_that_is_not_understood_writes_what_it_names(sql: str) -> None:
     assert read(sql).writes >= {"book", "author"}
     assert not read(sql).counted
+
+
+def test_a_query_with_a_backslash_still_only_reads() -> None:
+    statement = read("SELECT 1 FROM book WHERE title LIKE 'a' ESCAPE '\\' AND x = 'author'")
+    assert statement.reads >= {"book"}
+    assert not statement.writes
+    assert not statement.opaque
 
 
 @pytest.mark.parametrize(
