@@ -105,15 +105,22 @@ def pass_outward(scope: Scope | None, deps: Iterable[str], key: str) -> None:
         scope.deps.add(f"{CALLS}:{key}")
 
 
-def call(engine: Runtime, request: Call, blocking: bool) -> Flow[Outcome]:
-    """The outcome of ``request``: from the cache, from another's flight, or computed here."""
+def call(
+    engine: Runtime, request: Call, blocking: bool, missed: int | None = None
+) -> Flow[Outcome]:
+    """The outcome of ``request``: from the cache, from another's flight, or computed here.
+
+    A caller that has looked in vain already says in ``missed`` how many flights had landed before.
+    """
     key, flights = request.key, engine.flights
     outer = current_scope()
     overdue: Flight | None = None
     loop = _running_loop()
     for _ in range(_ROUNDS):
-        landed_before = flights.landed
-        if not request.refresh and (found := (yield engine.find_step(key))) is not None:
+        landed_before = flights.landed if missed is None else missed
+        look = missed is None and not request.refresh
+        missed = None
+        if look and (found := (yield engine.find_step(key))) is not None:
             pass_outward(outer, found[0].deps, key)
             return found[1], None
         scope = Scope(engine, key, request.deps, engine.stamp(), outer)

@@ -13,6 +13,7 @@ from tests.servers import RedisServer, wait_until
 from zoocache_core.clock import SystemClock
 from zoocache_core.errors import BusUnavailable
 from zoocache_core.redis import authority as authority_module
+from zoocache_core.redis import tags as tags_module
 from zoocache_core.redis.address import Address
 from zoocache_core.redis.authority import Authority
 from zoocache_core.redis.dialogue import Dialogue, Request, command
@@ -148,7 +149,7 @@ def test_more_tags_than_a_script_takes(redis_url: str, start: Start) -> None:
     writer, reader = start(redis_url), start(redis_url)
     reader.catch_up()
     before = reader.trie.position
-    tags = [f"m:{number}" for number in range(3 * authority_module._CHUNK + 1)]
+    tags = [f"m:{number}" for number in range(3 * tags_module.CHUNK + 1)]
     writer.invalidate(*tags)
     assert not any(reader.sees(tag, since=before) for tag in tags)
     assert writer.trie.position == reader.trie.position
@@ -157,8 +158,9 @@ def test_more_tags_than_a_script_takes(redis_url: str, start: Start) -> None:
 def test_loading_more_tags_than_fit_a_page(
     redis_url: str, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authority_module, "_PAGE", 100)
-    monkeypatch.setattr(authority_module, "_CHUNK", 40)
+    monkeypatch.setattr(tags_module, "PAGE", 100)
+    monkeypatch.setattr(tags_module, "CHUNK", 40)
+    monkeypatch.setattr(authority_module, "CHUNK", 40)
     writer = start(redis_url)
     writer.catch_up()
     before = writer.trie.position

@@ -29,11 +29,12 @@ from typing import Any, NamedTuple
 
 from zoocache_core.clock import Clock
 from zoocache_core.errors import BusUnavailable
-from zoocache_core.redis.dialogue import Dialogue, Request, checked, command, invoke, is_full
+from zoocache_core.redis.dialogue import Dialogue, Request, checked, command, is_full
 from zoocache_core.redis.keys import Keys, tag_of, text
 from zoocache_core.redis.link import Link
 from zoocache_core.redis.outbox import Outbox
-from zoocache_core.redis.scripts import BUMP, FORGET, SYNC
+from zoocache_core.redis.scripts import BUMP, SYNC, Call, invoke
+from zoocache_core.redis.tags import CHUNK, forget, load, number_of
 from zoocache_core.storage.base import StorageUnavailable
 from zoocache_core.trie import PrefixTrie
 
@@ -45,15 +46,7 @@ LOG_LENGTH = 10_000
 TAG_LIMIT = 100_000
 """How many tags Redis remembers; beyond, the oldest are replaced by their parents' floors."""
 
-_CHUNK = 500
-"""Tags per script call: Lua cannot pass many thousands of arguments on."""
-
-_PAGE = 5_000
-"""Tags per answer when all are loaded, so that Redis serves others in between. More than share one
-number, which is at most ``_CHUNK`` tags and as many floors."""
-
 _ATTEMPTS = 4
-_NUMBERS_PER_MS = 2048
 
 Entries = list[list[Any]]
 
@@ -110,11 +103,11 @@ class Authority:
                 return False
             now, trie = self._now(), self._trie
             for name, fields in entries[1:]:
-                number = _number(name)
+                number = number_of(name)
                 if number > trie.position:
                     trie.mark(number, map(tag_of, fields[1::2]), now)
-            if _number(newest) > self.position.number:
-                trie.advance(_number(newest))
+            if number_of(newest) > self.position.number:
+                trie.advance(number_of(newest))
                 self.position = self._position(newest, asked.era)
         return True
 
@@ -146,49 +139,16 @@ class Authority:
     def sync(self) -> Dialogue[None]:
         """Find out where this process stands, and load all tags if it cannot be told."""
         asked = self.position
-        script = SYNC.call(self._keys.authority, (asked.id, _nonce()))
+        script = SYNC.call(self._keys.authority, asked.id, _nonce())
         (reply,) = yield from invoke([script])
         known, answer = checked(reply)
         if known:
             self.apply(asked, answer)
         else:
-            yield from self._load(answer)
+            fresh = yield from load(self._keys.tags, number_of(answer), self._now())
+            self._adopt(fresh, answer)
 
-    def _load(self, newest: bytes) -> Dialogue[None]:
-        """Read every tag's number. ``newest`` is a position from before the reading begins.
-
-        In the order of the numbers, so that one that grows meanwhile is met later and none is
-        missed.
-        """
-        found: list[bytes] = []
-        start = b"-inf"
-        while True:
-            ask = ("ZRANGE", self._keys.tags, start, "+inf", "BYSCORE", "LIMIT", 0, _PAGE)
-            (page,) = yield Request(command(*ask, "WITHSCORES"), 1)
-            found += checked(page)
-            if len(page) < 2 * _PAGE:
-                break
-            start = page[-1]
-        if len(found) > _CHUNK:
-            yield lambda: self._adopt(newest, found)
-        else:
-            self._adopt(newest, found)
-
-    def _adopt(self, newest: bytes, found: list[bytes]) -> None:
-        fresh = PrefixTrie()
-        now = self._now()
-        numbers = [
-            (member[:1], tag_of(member[1:]), int(float(score)))
-            for member, score in zip(found[::2], found[1::2], strict=True)
-        ]
-        # Floors first and from the root down, because new nodes inherit them.
-        floors = [(tag, number) for kind, tag, number in numbers if kind == b"f"]
-        for tag, number in sorted(floors, key=lambda floor: (floor[0].count(":"), floor[0] != "")):
-            fresh.raise_floor(tag, number, now)
-        for kind, tag, number in numbers:
-            if kind == b"t":
-                fresh.mark(number, (tag,), now)
-        fresh.advance(_number(newest))
+    def _adopt(self, fresh: PrefixTrie, newest: bytes) -> None:
         with self._trie.lock:
             # Another thread may have loaded a newer state meanwhile.
             if fresh.position > self._trie.position:
@@ -196,7 +156,7 @@ class Authority:
                 self.position = self._position(newest, self.position.era + 1)
 
     def _position(self, name: bytes, era: int) -> Position:
-        return Position(_number(name), name, command("XRANGE", self._keys.log, name, "+"), era)
+        return Position(number_of(name), name, command("XRANGE", self._keys.log, name, "+"), era)
 
     # Telling of invalidations
 
@@ -265,19 +225,17 @@ class Authority:
             yield from self.sync()
             yield from self.catch_up()
 
-    def _bumps(self, asked: Position, names: list[bytes]) -> list[tuple[bytes, bytes]]:
-        starts = range(0, len(names), _CHUNK)
+    def _bumps(self, asked: Position, names: list[bytes]) -> list[Call]:
+        starts = range(0, len(names), CHUNK)
         return [
             BUMP.call(
                 self._keys.authority,
-                (
-                    asked.id,
-                    _nonce(),
-                    LOG_LENGTH,
-                    TAG_LIMIT,
-                    int(start == starts[-1]),
-                    *names[start : start + _CHUNK],
-                ),
+                asked.id,
+                _nonce(),
+                LOG_LENGTH,
+                TAG_LIMIT,
+                int(start == starts[-1]),
+                *names[start : start + CHUNK],
             )
             for start in starts
         ]
@@ -286,32 +244,7 @@ class Authority:
 
     def prune(self, max_age: float) -> Dialogue[None]:
         """Let Redis drop the numbers of tags not invalidated for ``max_age`` seconds."""
-        (time,) = yield Request(command("TIME"), 1)
-        seconds, micros = checked(time)
-        milliseconds = int(seconds) * 1000 + int(micros) // 1000 + 1 - int(max_age * 1000)
-        start, end = b"-inf", b"(%d" % (milliseconds * _NUMBERS_PER_MS)
-        while True:
-            ask = ("ZRANGE", self._keys.tags, start, end, "BYSCORE", "LIMIT", 0, _PAGE)
-            (page,) = yield Request(command(*ask, "WITHSCORES"), 1)
-            old = [
-                part
-                for member, score in zip(checked(page)[::2], page[1::2], strict=True)
-                if member[:1] == b"t" and member != b"t"
-                for part in (member, score)
-            ]
-            scripts = [
-                FORGET.call(
-                    self._keys.authority,
-                    (self.position.id, _nonce(), *old[i : i + 2 * _CHUNK]),
-                )
-                for i in range(0, len(old), 2 * _CHUNK)
-            ]
-            if scripts:
-                for reply in (yield from invoke(scripts)):
-                    checked(reply)
-            if len(page) < 2 * _PAGE:
-                return
-            start = page[-1]
+        yield from forget(self._keys, self.position.id, _nonce(), max_age)
 
     def close(self) -> None:
         """Try once more to deliver what waits in the outbox."""
@@ -326,10 +259,6 @@ class Authority:
 
     def after_fork(self) -> None:
         self.outbox.after_fork()
-
-
-def _number(name: bytes) -> int:
-    return int(name.partition(b"-")[0])
 
 
 def _nonce() -> int:

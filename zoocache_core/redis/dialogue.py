@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, NamedTuple, TypeVar
 
 import hiredis
-from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from zoocache_core.storage.base import StorageUnavailable
 
@@ -24,7 +24,6 @@ __all__ = [
     "checked",
     "command",
     "converse",
-    "invoke",
 ]
 
 T = TypeVar("T")
@@ -87,20 +86,6 @@ def checked(reply: Any) -> Any:
     if isinstance(reply, RedisError):
         raise StorageUnavailable(f"Redis answered with an error: {reply}") from reply
     return reply
-
-
-def invoke(calls: list[tuple[bytes, bytes]]) -> Dialogue[Replies]:
-    """Run scripts, each given as its packed EVALSHA and EVAL.
-
-    One round trip, and another where Redis does not know a script yet.
-    """
-    replies: Replies = yield Request(b"".join(known for known, _ in calls), len(calls))
-    unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-    if unknown:
-        again: Replies = yield Request(b"".join(calls[i][1] for i in unknown), len(unknown))
-        for i, reply in zip(unknown, again, strict=True):
-            replies[i] = reply
-    return replies
 
 
 def is_full(reply: Any) -> bool:

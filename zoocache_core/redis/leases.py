@@ -17,10 +17,10 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from zoocache_core.redis.dialogue import Dialogue, Request, checked, command, invoke
+from zoocache_core.redis.dialogue import Dialogue, Request, checked, command
 from zoocache_core.redis.keys import Keys, text
 from zoocache_core.redis.link import Link
-from zoocache_core.redis.scripts import ACQUIRE, RELEASE, RENEW
+from zoocache_core.redis.scripts import ACQUIRE, RELEASE, RENEW, invoke
 from zoocache_core.storage.base import StorageUnavailable
 
 __all__ = ["RedisLeases"]
@@ -78,16 +78,17 @@ class RedisLeases:
     def _acquire(self, key: str) -> Dialogue[bytes | None]:
         token, name = secrets.token_bytes(16), text(key)
         keys = (self._keys.leases + name, self._keys.turns + name)
-        (ours,) = yield from invoke([ACQUIRE.call(keys, (token, LEASE_MS))])
+        (ours,) = yield from invoke([ACQUIRE.call(keys, token, LEASE_MS)])
         if not checked(ours):
             return None
         self._hold(token, keys[0])
         return token
 
     def _release(self, key: str, lease: bytes) -> Request:
+        # In full: nobody looks at the answer, which might be that the script is not known.
         name = text(key)
         keys = (self._keys.leases + name, self._keys.turns + name)
-        return Request(RELEASE.whole(keys, (lease, LEASE_MS)), 1)
+        return Request(RELEASE.call(keys, lease, LEASE_MS).in_full(), 1)
 
     def _until_released(self, key: str, timeout: float) -> Request:
         # No longer than a lease lives: that of a dead holder ends without a word.
@@ -120,7 +121,7 @@ class RedisLeases:
                 self._renew(held)
 
     def _renew(self, held: list[tuple[bytes, bytes]]) -> None:
-        scripts = [RENEW.call((name,), (token, LEASE_MS)) for token, name in held]
+        scripts = [RENEW.call((name,), token, LEASE_MS) for token, name in held]
         try:
             self._link.converse(invoke(scripts))
         except StorageUnavailable:

@@ -20,32 +20,68 @@ the floor of the internal tags of calls (``f=``) are never dropped.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from zoocache_core.redis.dialogue import command
+from redis.exceptions import NoScriptError
 
-__all__ = ["ACQUIRE", "BUMP", "FORGET", "RELEASE", "RENEW", "REPLACE", "SYNC", "TOUCH", "Script"]
+from zoocache_core.redis.dialogue import Dialogue, Replies, Request, command
+
+__all__ = [
+    "ACQUIRE",
+    "BUMP",
+    "FORGET",
+    "RELEASE",
+    "RENEW",
+    "REPLACE",
+    "SYNC",
+    "TOUCH",
+    "Call",
+    "Script",
+    "invoke",
+]
 
 
 class Script:
-    """A Lua script and its packed invocations."""
+    """A Lua script."""
 
-    __slots__ = ("_sha", "_source")
+    __slots__ = ("sha", "source")
 
     def __init__(self, source: str) -> None:
-        self._source = source
+        self.source = source
         # Not for security: it is how Redis names a script.
-        self._sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+        self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
-    def whole(self, keys: tuple[bytes, ...], arguments: tuple[str | bytes | float, ...]) -> bytes:
-        """The packed EVAL alone, for when the answer is not looked at."""
-        return self.call(keys, arguments)[1]
+    def call(self, keys: Sequence[bytes], *arguments: str | bytes | float) -> Call:
+        """The script with what it is to work on."""
+        return Call(self, (len(keys), *keys, *arguments))
 
-    def call(
-        self, keys: tuple[bytes, ...], arguments: tuple[str | bytes | float, ...]
-    ) -> tuple[bytes, bytes]:
-        """The packed EVALSHA, and the EVAL for a server that does not know the script."""
-        rest = (len(keys), *keys, *arguments)
-        return command("EVALSHA", self._sha, *rest), command("EVAL", self._source, *rest)
+
+class Call(NamedTuple):
+    """A script with its keys and arguments."""
+
+    script: Script
+    rest: tuple[str | bytes | float, ...]
+
+    def by_name(self) -> bytes:
+        """Packed, for a server that knows the script."""
+        return command("EVALSHA", self.script.sha, *self.rest)
+
+    def in_full(self) -> bytes:
+        """Packed, for any server."""
+        return command("EVAL", self.script.source, *self.rest)
+
+
+def invoke(calls: Sequence[Call]) -> Dialogue[Replies]:
+    """Run scripts. One round trip, and another where Redis does not know one of them yet."""
+    replies: Replies = yield Request(b"".join(call.by_name() for call in calls), len(calls))
+    unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    if unknown:
+        packed = b"".join(calls[i].in_full() for i in unknown)
+        again: Replies = yield Request(packed, len(unknown))
+        for i, reply in zip(unknown, again, strict=True):
+            replies[i] = reply
+    return replies
 
 
 _PRELUDE = """

@@ -19,11 +19,11 @@ from zoocache_core.errors import StorageIsFull
 from zoocache_core.fastpaths import no_hit
 from zoocache_core.record import decode_record, encode_record, expiry_bytes
 from zoocache_core.redis.authority import Authority
-from zoocache_core.redis.dialogue import Dialogue, Request, checked, command, invoke, is_full
+from zoocache_core.redis.dialogue import Dialogue, Request, checked, command, is_full
 from zoocache_core.redis.keys import Keys, text
 from zoocache_core.redis.leases import RedisLeases
 from zoocache_core.redis.link import Link
-from zoocache_core.redis.scripts import REPLACE, TOUCH
+from zoocache_core.redis.scripts import REPLACE, TOUCH, invoke
 from zoocache_core.storage.base import Entry, Frozen, Leases
 
 __all__ = ["RedisEntry", "RedisStorage"]
@@ -77,10 +77,36 @@ class RedisStorage:
     # Reading
 
     def get(self, key: str) -> Entry | None:
-        return self.get_many((key,))[0]
+        name, authority = self._entries + text(key), self._authority
+        if authority is None:
+            replies = self.link.exchange(_question(name))
+        else:
+            asked = authority.position
+            replies = self.link.exchange(_question(name, asked.newer))
+            if not authority.apply(asked, replies[2]):
+                self.link.converse(authority.catch_up())
+        entry = self._entry(key, replies[0], replies[1])
+        if entry is not None and entry.ttl is not None and self._sliding:
+            extension = self._extensions((name,), (entry,))
+            if extension is not None:
+                self.link.post(extension)
+        return entry
 
     async def aget(self, key: str) -> Entry | None:
-        return (await self.aget_many((key,)))[0]
+        name, authority = self._entries + text(key), self._authority
+        if authority is None:
+            replies = await self.link.aexchange(_question(name))
+        else:
+            asked = authority.position
+            replies = await self.link.aexchange(_question(name, asked.newer))
+            if not authority.apply(asked, replies[2]):
+                await self.link.aconverse(authority.catch_up())
+        entry = self._entry(key, replies[0], replies[1])
+        if entry is not None and entry.ttl is not None and self._sliding:
+            extension = self._extensions((name,), (entry,))
+            if extension is not None:
+                await self.link.apost(extension)
+        return entry
 
     get_strong = get
     aget_strong = aget
@@ -100,22 +126,18 @@ class RedisStorage:
     def _find(self, keys: Sequence[str]) -> Dialogue[tuple[list[Entry | None], Request | None]]:
         """The entries, and what restarts the ttls of those for which that is due."""
         names = [self._entries + text(key) for key in keys]
-        parts = [command("GET", names[0]) if len(names) == 1 else command("MGET", *names)]
-        parts += [command("PTTL", name) for name in names]
+        parts = [command("MGET", *names), *(command("PTTL", name) for name in names)]
         authority = self._authority
         if authority is None:
             replies = yield Request(b"".join(parts), len(parts))
         else:
             asked = authority.position
-            # After the entry: whoever stored it had applied what its stamp covers, and so will we.
-            parts.append(asked.newer)
-            replies = yield Request(b"".join(parts), len(parts))
+            replies = yield Request(b"".join((*parts, asked.newer)), len(parts) + 1)
             if not authority.apply(asked, replies.pop()):
                 yield from authority.catch_up()
-        records = [replies[0]] if len(names) == 1 else checked(replies[0])
         found = [
             self._entry(key, raw, left)
-            for key, raw, left in zip(keys, records, replies[1:], strict=True)
+            for key, raw, left in zip(keys, checked(replies[0]), replies[1:], strict=True)
         ]
         return found, self._extensions(names, found) if self._sliding else None
 
@@ -138,7 +160,7 @@ class RedisStorage:
             raw=raw,
         )
 
-    def _extensions(self, names: list[bytes], found: list[Entry | None]) -> Request | None:
+    def _extensions(self, names: Sequence[bytes], found: Sequence[Entry | None]) -> Request | None:
         parts = []
         for name, entry in zip(names, found, strict=True):
             if entry is None or entry.ttl is None or entry.expires is None:
@@ -208,7 +230,7 @@ class RedisStorage:
     def _touch(self, key: str, ttl: float | None) -> Dialogue[bool]:
         offset, times = expiry_bytes(None, ttl)
         lifetime = "" if ttl is None else _milliseconds(ttl)
-        script = TOUCH.call((self._entries + text(key),), (offset, times, lifetime))
+        script = TOUCH.call((self._entries + text(key),), offset, times, lifetime)
         (found,) = yield from invoke([script])
         return bool(checked(found))
 
@@ -232,7 +254,7 @@ class RedisStorage:
         elif entry is not None:
             lifetime = self._lifetime(entry)
         record = b"" if entry is None else _record(entry)
-        script = REPLACE.call((self._entries + text(key),), (raw, record, lifetime or ""))
+        script = REPLACE.call((self._entries + text(key),), raw, record, lifetime or "")
         (done,) = yield from invoke([script])
         return bool(_stored(done))
 
@@ -258,6 +280,23 @@ class RedisStorage:
     def after_fork(self) -> None:
         self.link.after_fork()
         self._leases.after_fork()
+
+
+def _question(name: bytes, newer: bytes = b"") -> Request:
+    """Asks for an entry and its ttl, and then for what is ``newer`` than a position.
+
+    In this order: whoever stored the entry had applied what its stamp covers, and so will this
+    process have.
+    """
+    size = len(name)
+    packed = b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n%b" % (
+        size,
+        name,
+        size,
+        name,
+        newer,
+    )
+    return Request(packed, 3 if newer else 2)
 
 
 def _record(entry: Entry) -> bytes:
