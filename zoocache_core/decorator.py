@@ -118,6 +118,13 @@ class _Plan:
         return f"{CALLS}:{self.build.identity()}"
 
     def request(self, key: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        if not self.engine.direct and (names := self.build.private()):
+            self.engine.warn_once(
+                self.build.identity(),
+                f"Results of {self.build.identity()} are cached, but other processes cannot use "
+                f"them: the function closes over {', '.join(sorted(names))}, which has no value "
+                "that they could recognise. Pass it as an argument, or say key=.",
+            )
         deps = self._static if self._deps is None else validate_many(self._deps(*args, **kwargs))
         return Call(key, self.function, args, kwargs, deps + self._function_tag, self.ttl)
 
@@ -201,7 +208,15 @@ def _wrapper(
         key = key_of(args, kwargs)
         entry = engine.hit(key)
         if entry is None:
-            return unwrap(run(call(engine, plan.request(key, args, kwargs), blocking=True)))
+            landed = None
+            if not engine.direct:
+                # A look elsewhere is worth a try before all that a computation needs is made.
+                landed = engine.flights.landed
+                if (found := engine.find(key)) is not None:
+                    pass_outward(current_scope(), found[0].deps, key)
+                    return found[1]
+            request = plan.request(key, args, kwargs)
+            return unwrap(run(call(engine, request, True, landed)))
         scope = current_scope()
         if scope is not None:
             pass_outward(scope, entry.deps, key)
@@ -220,8 +235,14 @@ def _async_wrapper(
         key = key_of(args, kwargs)
         entry = engine.hit(key)
         if entry is None:
+            landed = None
+            if not engine.direct:
+                landed = engine.flights.landed
+                if (found := await engine.afind(key)) is not None:
+                    pass_outward(current_scope(), found[0].deps, key)
+                    return found[1]
             request = plan.request(key, args, kwargs)
-            return unwrap(await arun(call(engine, request, blocking=False)))
+            return unwrap(await arun(call(engine, request, False, landed)))
         scope = current_scope()
         if scope is not None:
             pass_outward(scope, entry.deps, key)

@@ -21,6 +21,7 @@ from zoocache_core.events import Stats
 from zoocache_core.flows import arun, run
 from zoocache_core.runtime import Runtime
 from zoocache_core.settings import seconds
+from zoocache_core.storage.base import StorageUnavailable
 from zoocache_core.tags import invalidation_target, validate, validate_many
 
 __all__ = ["Engine"]
@@ -204,15 +205,17 @@ class Engine(Runtime):
             UnsupportedValue: the value cannot be stored faithfully.
             StorageIsFull: there is no room for it.
         """
-        if not self.direct:
-            return run(values.set_many(self, {key: value}, deps, ttl, stamp))
-        # Nothing can block here, so nothing is left to a flow.
+        # One step, which may block: no need of a flow.
         entry = values.prepare(
             self, key, value, validate_many(deps), None if ttl is None else seconds(ttl), stamp
         )
         if entry is None:
             return False
-        self.storage.set(key, entry)
+        try:
+            self.storage.set(key, entry)
+        except StorageUnavailable as error:
+            self.failed("set", error)
+            return False
         self.counts.sets += 1
         if self.sinks:
             self.tell_stored(key)

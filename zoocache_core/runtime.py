@@ -18,12 +18,12 @@ from zoocache_core import forks
 from zoocache_core.assembly import Context, assemble
 from zoocache_core.errors import ConfigurationError, NotConfigured, UnsupportedValue
 from zoocache_core.events import EventSink, Stats
-from zoocache_core.fastpaths import Forget, Hit, local_forget, local_hit, no_forget, no_hit
+from zoocache_core.fastpaths import Forget, Hit, local_forget, no_forget, no_hit
 from zoocache_core.flight import Flights
 from zoocache_core.flows import Step, arun, run
 from zoocache_core.guards import Guard
 from zoocache_core.pruner import Pruner
-from zoocache_core.reading import Found, find, judge
+from zoocache_core.reading import Found, find, find_now, judge
 from zoocache_core.sequence.base import Sequence as InvalidationSequence
 from zoocache_core.settings import Settings, seconds
 from zoocache_core.storage.base import Entry, Storage, Thaw
@@ -90,6 +90,7 @@ class Runtime:
         self.guards: tuple[Guard, ...] = ()
         self._pruner: Pruner | None = None
         self._direct_hit: Hit = no_hit
+        self._position: Callable[[], int] | None = None
         self._incidents: set[str] = set()
         self._warned: set[str] = set()
         self._unset()
@@ -138,13 +139,13 @@ class Runtime:
         self.storage = parts.storage
         self.sequence = parts.sequence
         self.direct = parts.local
+        self._position = parts.position
         self.forget = no_forget
         self.generation = next(_generations)
-        if parts.local and not settings.events:
-            self._direct_hit = local_hit(
-                parts.storage.peek, trie, settings.clock, settings.read_extend_ttl, counts
-            )
-            self.forget = local_forget(trie, settings.clock, counts)
+        if not settings.events:
+            self._direct_hit = parts.hit
+            if parts.local:
+                self.forget = local_forget(trie, settings.clock, counts)
         self._default_ttl = settings.default_ttl
         self._incidents.clear()
         self._warned.clear()
@@ -166,6 +167,7 @@ class Runtime:
             self._unset()
             self.guards = ()
             self._direct_hit = no_hit
+            self._position = None
             sequence.close()
             storage.close()
 
@@ -196,6 +198,8 @@ class Runtime:
         if self.direct:
             # No step of the flow could block or tell anything new.
             return judge(self, key, self.storage.get(key), quiet)
+        if self.sequence.leased is None:
+            return find_now(self, key, quiet)
         return run(find(self, key, quiet))
 
     async def afind(self, key: str, quiet: bool = False) -> Found | None:
@@ -219,7 +223,7 @@ class Runtime:
 
     def present(self) -> int:
         """The position of this process, whatever transaction is open."""
-        return self.trie.position
+        return self.trie.position if self._position is None else self._position()
 
     def entry(
         self, held: Any, thaw: Thaw | None, deps: tuple[str, ...], stamp: int, ttl: float | None
@@ -333,9 +337,12 @@ class Runtime:
 
     def failed(self, operation: str, error: BaseException) -> None:
         """Count a failure the caller does not see; log the first of an incident."""
-        self.counts.errors += 1
-        for sink in self.sinks:
-            sink.error(operation, error)
+        counts, sinks = self.counts, self.sinks
+        # A part that is being closed may have to tell of something still.
+        if counts is not _UNSET and sinks is not _UNSET:
+            counts.errors += 1
+            for sink in sinks:
+                sink.error(operation, error)
         if operation not in self._incidents:
             self._incidents.add(operation)
             _log.warning(
@@ -357,9 +364,13 @@ class Runtime:
         for sink in self.sinks:
             sink.error("freeze", error)
         function = key.partition(":")[0]
-        if function not in self._warned and len(self._warned) < _WARNED_LIMIT:
-            self._warned.add(function)
-            _log.warning("The result of %s is returned but not cached: %s", function, error)
+        self.warn_once(function, f"The result of {function} is returned but not cached: {error}")
+
+    def warn_once(self, subject: str, message: str) -> None:
+        """Log a warning, but only the first one about its subject."""
+        if subject not in self._warned and len(self._warned) < _WARNED_LIMIT:
+            self._warned.add(subject)
+            _log.warning(message)
 
 
 def _differences(old: Settings, new: Settings) -> str:

@@ -88,10 +88,12 @@ class Settings:
                     f"Unknown option {name!r}.{hint} Options are: {', '.join(sorted(known))}."
                 )
         settings = cls(**{name: _CHECKS[name](name, value) for name, value in options.items()})
-        if settings.near_max_entries is not None and settings.storage_url is None:
+        shared = settings.storage_url or ""
+        if settings.near_max_entries is not None and not shared.startswith(("redis", "unix:")):
             raise ConfigurationError(
-                "near_max_entries is a cache in front of Redis, but storage_url is None (memory). "
-                "Set storage_url to a Redis URL, or use max_entries to bound memory storage."
+                "near_max_entries is a cache in front of Redis, but storage_url is "
+                f"{settings.storage_url!r}. Set storage_url to a Redis URL, or use max_entries to "
+                "bound memory and LMDB storage."
             )
         if settings.cull_frequency is not None and settings.max_entries is None:
             raise ConfigurationError(

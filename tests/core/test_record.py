@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoocache_core.errors import UnsupportedValue
-from zoocache_core.record import Record, decode_record, encode_record, with_expiry
+from zoocache_core.record import Record, decode_record, encode_record, times_of, with_expiry
 
 seconds = st.none() | st.floats(allow_nan=False)
 # Deps are tags, and keys of calls, which may contain anything.
@@ -71,6 +71,11 @@ def test_another_expiry(content: Any, expires: float | None, ttl: float | None) 
     payload, deps, stamp, *_ = content
     changed = with_expiry(encode_record(*content), expires, ttl)
     assert changed == encode_record(payload, deps, stamp, expires, ttl)
+
+
+@given(contents)
+def test_the_times_alone(content: Any) -> None:
+    assert times_of(b"before" + encode_record(*content), 6) == tuple(content[3:])
 
 
 def test_infinity_is_a_time() -> None:

@@ -25,11 +25,42 @@ TUNING = {
 }
 
 
+BASIC = """\
+from zoocache import configure
+configure(
+storage_url="redis://localhost:6379", # Storage backend
+bus_url="redis://localhost:6379", # Distributed bus
+prefix="myapp_prod", # Namespace isolation
+default_ttl=3600, # Default expiration
+)
+"""
+
+BUS = """\
+configure(
+bus_url="redis://localhost:6379",
+prefix="my_service" # Nodes with same prefix share invalidations
+)
+"""
+
+
 @pytest.fixture(autouse=True)
 def _unconfigured() -> Iterator[None]:
     zoocache.reset()
     yield
     zoocache.reset()
+
+
+@pytest.mark.parametrize("example", [BASIC, BUS])
+def test_an_example_with_redis_runs_as_written(example: str, redis_url: str) -> None:
+    exec(
+        example.replace("redis://localhost:6379", redis_url),
+        {"configure": zoocache.configure},
+    )
+    zoocache.set("k", {"a": 1}, deps="t")
+    assert zoocache.get("k") == {"a": 1}
+    zoocache.invalidate("t")
+    assert zoocache.get("k") is None
+    assert zoocache.stats().errors == 0
 
 
 def test_automatic_pruning_runs_as_written() -> None:

@@ -1,0 +1,1 @@
+"""What LMDB storage and LMDB sequence share: the directory, its databases and who may write."""

@@ -1,0 +1,292 @@
+"""One LMDB database file: opened when first used, never closed under a writer, never short of disk.
+
+Reading takes no lock and waits for nobody. Transactions for reading are kept by py-lmdb for reuse
+(``max_spare_txns``), so that beginning one costs about a tenth of a microsecond.
+
+Nothing is ever synced (``MDB_NOSYNC``): what a process wrote is in the kernel's page cache, so it
+survives the death of any process, and files from before the last boot are never opened (see
+``home``). Where the file system allows it, pages are written through the memory map
+(``MDB_WRITEMAP``), which halves the cost of a write. A full disk would then end the process with
+SIGBUS, so the blocks that the next transactions may touch are allocated before.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lmdb
+
+from zoocache_core.lmdb.gate import PATIENCE, Gate
+from zoocache_core.lmdb.host import keeps_allocated_blocks
+from zoocache_core.storage.base import StorageUnavailable
+
+__all__ = ["LINEAGE", "Database", "NoRoom", "Unreadable"]
+
+T = TypeVar("T")
+
+LINEAGE = b"z"
+"""The key under which a database holds the name of the history that it belongs to."""
+
+_MAX_READERS = 4096
+"""Slots for read transactions under way or kept for reuse, of all processes together."""
+
+_SPARE_TRANSACTIONS = 16
+
+_AHEAD = 1 << 22
+"""Bytes beyond the last page in use that are allocated on disk, before the map's end."""
+
+_TRANSACTION_PAGES = 32
+"""More pages than a small transaction can make: a path in each of the three parts of the tree,
+splits included, and the list of free pages."""
+
+_LOOK_AFTER = 128
+"""Pages after which this process looks again how far the file has grown. ``_AHEAD`` is eight times
+as much, for the other processes that write meanwhile."""
+
+_READER_PAUSE = 0.0005
+
+_OUT_OF_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class NoRoom(Exception):  # noqa: N818 - an answer, told to users as StorageIsFull
+    """The database or the disk is full; nothing was written."""
+
+
+class Unreadable(Exception):  # noqa: N818 - an answer, told to users as ConfigurationError
+    """The file is not an LMDB database, or not all there. It was left as it is."""
+
+
+class Database:
+    """The file at ``path``, which may grow to ``map_size`` bytes.
+
+    ``begin()`` starts a read transaction; its ``id()`` tells whether anything was written since an
+    earlier one. It raises ``lmdb.Error`` if the database cannot be used, or was closed by another
+    thread meanwhile (see :meth:`suspend`): try once more then, as :meth:`read` does.
+    """
+
+    __slots__ = (
+        "_allocated",
+        "_environment",
+        "_opening",
+        "_unlooked",
+        "_write_through_map",
+        "begin",
+        "gate",
+        "map_size",
+        "page_size",
+        "path",
+    )
+
+    begin: Callable[[], Any]
+
+    def __init__(self, path: Path, map_size: int) -> None:
+        self.path = path
+        self.map_size = map_size
+        self.page_size = os.sysconf("SC_PAGE_SIZE")
+        self.gate = Gate(path.with_suffix(".gate"))
+        self.begin = self._open_and_begin
+        self._environment: Any = None
+        self._opening = threading.Lock()
+        self._write_through_map = keeps_allocated_blocks(path.parent)
+        self._allocated = 0
+        self._unlooked = _LOOK_AFTER
+
+    def open(self) -> None:
+        """Open the file, or make it.
+
+        Raises:
+            Unreadable: there is a file, but not such a one.
+            OSError: the file cannot be opened or made.
+        """
+        with self._opening:
+            if self._environment is not None:
+                return
+            self._inspect()
+            try:
+                environment = self._environment_at(self.map_size)
+            except lmdb.Error as error:
+                raise Unreadable(f"{self.path}: {error}") from error
+            self.page_size = environment.stat()["psize"]
+            self._environment = environment
+            self.begin = environment.begin
+
+    def _environment_at(self, map_size: int, **options: Any) -> Any:
+        through_map = self._write_through_map
+        options = {"map_async": through_map, "writemap": through_map, **options}
+        return lmdb.open(
+            str(self.path),
+            subdir=False,
+            mode=0o600,
+            map_size=map_size,
+            sync=False,
+            metasync=False,
+            max_readers=_MAX_READERS,
+            max_spare_txns=_SPARE_TRANSACTIONS,
+            **options,
+        )
+
+    def _inspect(self) -> None:
+        """Look at the file before anything maps it: a truncated one would kill the process."""
+        try:
+            size = self.path.stat().st_size
+        except FileNotFoundError:
+            return
+        if size == 0:
+            # Its maker died, or is about to write the first page.
+            return
+        try:
+            looked = self._environment_at(
+                self.map_size, readonly=True, lock=False, writemap=False, map_async=False
+            )
+        except lmdb.Error as error:
+            raise Unreadable(f"{self.path} is not an LMDB database ({error})") from error
+        try:
+            needed = (looked.info()["last_pgno"] + 1) * looked.stat()["psize"]
+        finally:
+            looked.close()
+        if size < needed:
+            raise Unreadable(f"{self.path} has {size} bytes, but {needed} were written to it")
+
+    def _open_and_begin(self) -> Any:
+        try:
+            self.open()
+        except Unreadable as error:
+            raise lmdb.Error(str(error)) from error
+        return self.begin()
+
+    def read(self, work: Callable[[Any], T]) -> T:
+        """``work(transaction)`` on a snapshot.
+
+        Raises:
+            StorageUnavailable: the database cannot be read.
+        """
+        try:
+            return self._read(work)
+        except lmdb.ReadersFullError:
+            self._environment.reader_check()
+        except lmdb.Error:
+            # Closed for a fork between two of the calls; it opens again.
+            pass
+        try:
+            return self._read(work)
+        except (lmdb.Error, OSError) as error:
+            raise StorageUnavailable(f"{self.path} cannot be read: {error}") from error
+
+    def _read(self, work: Callable[[Any], T]) -> T:
+        transaction = self.begin()
+        try:
+            return work(transaction)
+        finally:
+            transaction.abort()
+
+    def write(self, work: Callable[[Any], T], pages: int = 0, patience: float = PATIENCE) -> T:
+        """``work(transaction)`` in a transaction that is committed, or aborted if it raises.
+
+        ``pages``: how many pages it may fill beyond what a small transaction does.
+
+        Raises:
+            GateBusy: somebody else has been writing for ``patience`` seconds.
+            NoRoom: the database or the disk is full.
+            StorageUnavailable: the database cannot be written.
+        """
+        gate = self.gate
+        try:
+            gate.enter(patience)
+        except OSError as error:
+            raise StorageUnavailable(f"{self.path} cannot be written: {error}") from error
+        try:
+            if self._environment is None:
+                self.open()
+            if self._write_through_map:
+                self._unlooked += pages + _TRANSACTION_PAGES
+                if self._unlooked > _LOOK_AFTER:
+                    self._allocate(pages)
+            with self._environment.begin(write=True) as transaction:
+                return work(transaction)
+        except (lmdb.MapFullError, lmdb.TxnFullError, lmdb.DiskError) as error:
+            raise NoRoom(str(error)) from error
+        except OSError as error:
+            if error.errno in _OUT_OF_DISK:
+                raise NoRoom(str(error)) from error
+            raise StorageUnavailable(f"{self.path} cannot be written: {error}") from error
+        except (lmdb.Error, Unreadable) as error:
+            raise StorageUnavailable(f"{self.path} cannot be written: {error}") from error
+        finally:
+            gate.leave()
+
+    def _allocate(self, pages: int) -> None:
+        """See that the disk has the blocks which this and the next transactions may touch."""
+        end = (self._environment.info()["last_pgno"] + 1) * self.page_size
+        needed = end + (pages + _TRANSACTION_PAGES + _LOOK_AFTER) * self.page_size
+        needed = min(needed, self.map_size)
+        if needed + _AHEAD // 2 > self._allocated and self._allocated < self.map_size:
+            self._allocate_up_to(needed, min(needed + _AHEAD, self.map_size))
+        self._unlooked = pages + _TRANSACTION_PAGES
+
+    def _allocate_up_to(self, needed: int, wanted: int) -> None:
+        # Behind the gate nobody writes to the file, so that an emulation by the C library, which
+        # reads and writes back a byte of each block, cannot undo anybody's write.
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            try:
+                os.posix_fallocate(descriptor, 0, wanted)
+                self._allocated = wanted
+            except OSError as error:
+                if error.errno not in _OUT_OF_DISK:
+                    raise
+                os.posix_fallocate(descriptor, 0, needed)
+                self._allocated = needed
+        finally:
+            os.close(descriptor)
+
+    def outwait_readers(self, attempt: int) -> None:
+        """Give readers that keep old pages in use the time to end, and free the slots of dead ones.
+
+        To be called before the ``attempt``-th repetition of a write that found no room. A reader
+        ends within microseconds unless its process has to wait for a processor meanwhile.
+        """
+        environment = self._environment
+        if environment is None or not environment.reader_check():
+            time.sleep(_READER_PAUSE * 2**attempt)
+
+    @property
+    def tree(self) -> Any:
+        """The handle of the B-tree, for dropping all of it."""
+        return self._environment.open_db()
+
+    def suspend(self) -> None:
+        """Close the file until the next use. Readers under way fail and try again.
+
+        The caller holds the gate (:meth:`Gate.hold`), so nobody is writing.
+        """
+        environment, self._environment = self._environment, None
+        self.begin = self._open_and_begin
+        if environment is not None:
+            environment.close()
+
+    def close(self) -> None:
+        """Close the file for good."""
+        self.begin = self._refuse
+        environment, self._environment = self._environment, None
+        if environment is not None:
+            environment.close()
+        self.gate.close()
+
+    def _refuse(self) -> Any:
+        raise lmdb.Error(f"{self.path} has been closed")
+
+    def hold(self) -> None:
+        """Let no thread write to the file or open it, until :meth:`release`."""
+        self.gate.hold()
+        self._opening.acquire()
+
+    def release(self) -> None:
+        """Undo :meth:`hold`."""
+        self._opening.release()
+        self.gate.release()

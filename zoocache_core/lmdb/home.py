@@ -1,0 +1,233 @@
+"""The directory of a cache and its two databases, opened once in a process and shared.
+
+=================  =========================================================================
+file
+=================  =========================================================================
+``control``        the terms of use, see ``control``
+``entries.mdb``    cached values, see ``storage.lmdb_entries``
+``tags.mdb``       invalidations, see ``sequence.lmdb_tags``
+``*.mdb-lock``     LMDB's own: its readers and its writer lock
+``*.gate``         who may write, see ``gate``
+``leases``         who computes a missing key, see ``storage.file_leases``
+=================  =========================================================================
+
+A prefix has a directory of its own, ``prefix-<name>``, so that nothing which happens under one
+prefix (clearing, filling up, a long write) is felt under another.
+
+Invalidations have a database of their own so that they can always be written: it cannot be filled
+by values, and whoever writes values, however large, does not hold up an invalidation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from zoocache_core.errors import ConfigurationError
+from zoocache_core.lmdb import host
+from zoocache_core.lmdb.control import Terms, agree
+from zoocache_core.lmdb.database import LINEAGE, Database, NoRoom, Unreadable
+from zoocache_core.settings import Settings
+from zoocache_core.storage.base import StorageUnavailable
+
+__all__ = ["Home", "directory_of", "open_home"]
+
+_log = logging.getLogger("zoocache")
+
+_TAG_SHARE = 8
+"""The database of tags gets one part in so many of the map size."""
+
+_LEAST_PAGES = 64
+"""No database has fewer pages: with less, LMDB cannot be kept from filling up for good. For a map
+size below that of two such databases, the rest is overhead; the room for entries stays below it."""
+
+_registry: dict[tuple[int, int], Home] = {}
+_registry_lock = threading.RLock()
+
+
+class Home:
+    """A cache directory in use by this process. ``users`` says how often it was opened.
+
+    ``map_size`` is what this process was configured with; ``terms.map_size`` is what holds.
+    """
+
+    def __init__(
+        self, directory: Path, identity: tuple[int, int], terms: Terms, lock: int, map_size: int
+    ) -> None:
+        self.directory = directory
+        self.terms = terms
+        self.users = 1
+        self.map_size = map_size
+        self._identity = identity
+        self._descriptor = lock
+        self._pid = os.getpid()
+        page = os.sysconf("SC_PAGE_SIZE")
+        pages = max(terms.map_size // page, 2 * _LEAST_PAGES)
+        tag_pages = max(pages // _TAG_SHARE, _LEAST_PAGES)
+        self.entries = Database(directory / "entries.mdb", (pages - tag_pages) * page)
+        self.tags = Database(directory / "tags.mdb", tag_pages * page)
+        self.fork_guard = _ForkGuard(self.entries, self.tags)
+
+    def open(self) -> None:
+        """Open both databases and see that they belong together."""
+        lineage = self.terms.lineage.encode()
+        for database in (self.entries, self.tags):
+            database.open()
+            found = database.read(lambda txn: txn.get(LINEAGE))
+            if found is None:
+                found = database.write(lambda txn: _first_come(txn, lineage))
+            if found != lineage:
+                raise Unreadable(f"{database.path} belongs to another cache")
+
+    def close(self) -> None:
+        """Close the databases when the last user has done so."""
+        with _registry_lock:
+            self.users -= 1
+            if self.users:
+                return
+            del _registry[self._identity]
+            for database in (self.entries, self.tags):
+                database.hold()
+                try:
+                    database.close()
+                finally:
+                    database.release()
+            # Only now may others find themselves alone with the files.
+            os.close(self._descriptor)
+
+    def after_fork(self) -> None:
+        """In a forked child: let go of what is the parent's. Databases open again when used."""
+        pid = os.getpid()
+        if pid == self._pid:
+            return
+        self._pid = pid
+        for database in (self.entries, self.tags):
+            # Closed before the fork, unless a server written in C forked without telling Python.
+            # Then this frees the slots of the parent's read transactions as well. Such a parent
+            # serves no requests itself, and gets new slots when it reads again.
+            database.suspend()
+            database.gate.close()
+
+
+class _ForkGuard:
+    """A lock to hold across a fork, with which the databases are closed until they are next used.
+
+    An LMDB environment must not be used in a child, nor can py-lmdb be made to let go of it there
+    without freeing the parent's slots in the table of readers. So nobody has one across a fork.
+    """
+
+    def __init__(self, *databases: Database) -> None:
+        self._databases = databases
+        # Several engines may share a home, and each of them brings the guard.
+        self._lock = threading.RLock()
+        self._depth = 0
+
+    def acquire(self) -> None:
+        self._lock.acquire()
+        self._depth += 1
+        if self._depth == 1:
+            for database in self._databases:
+                database.hold()
+                database.suspend()
+
+    def release(self) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            for database in self._databases:
+                database.release()
+        self._lock.release()
+
+
+def _first_come(txn: Any, lineage: bytes) -> Any:
+    return txn.get(LINEAGE) or (txn.put(LINEAGE, lineage) and lineage)
+
+
+def directory_of(storage_url: str, prefix: str | None) -> Path:
+    """The directory that ``lmdb://<path>`` and a prefix stand for.
+
+    Raises:
+        ConfigurationError: the URL has no path.
+    """
+    path = storage_url.partition("://")[2]
+    if not path:
+        raise ConfigurationError(
+            f"Option storage_url={storage_url!r} names no directory: expected lmdb:// and a path, "
+            "such as 'lmdb://./cache_db' or 'lmdb:///var/cache/myapp'."
+        )
+    root = Path(path).expanduser()
+    if prefix is None:
+        return root
+    name = prefix.replace(":", "%3A")
+    if len(name) > 200:
+        name = hashlib.sha256(prefix.encode()).hexdigest()
+    return root / f"prefix-{name}"
+
+
+def open_home(settings: Settings, authority: str) -> Home:
+    """The home that ``storage_url`` and ``prefix`` name; the open one, if this process has one.
+
+    ``authority`` says who numbers the invalidations.
+
+    Raises:
+        ConfigurationError: the directory cannot be used; the message says why.
+    """
+    storage_url, prefix, map_size = settings.storage_url, settings.prefix, settings.lmdb_map_size
+    directory = directory_of(storage_url or "", prefix)
+    with _registry_lock:
+        try:
+            _make_private(directory.parent if prefix is not None else directory)
+            _make_private(directory)
+            found = directory.stat()
+            identity = (found.st_dev, found.st_ino)
+            home = _registry.get(identity)
+            if home is not None:
+                _same_terms(home, prefix, map_size, authority)
+                home.users += 1
+                return home
+            lock, terms = agree(directory, host.boot_id(), prefix, authority, map_size)
+            home = Home(directory, identity, terms, lock, map_size)
+            _registry[identity] = home
+            try:
+                home.open()
+            except BaseException:
+                home.close()
+                raise
+        except (Unreadable, StorageUnavailable) as error:
+            raise ConfigurationError(
+                f"Option storage_url={storage_url!r}: {error}. Nothing has been changed. Remove "
+                f"{directory} if it holds nothing but this cache, or name another directory."
+            ) from error
+        except (OSError, NoRoom) as error:
+            raise ConfigurationError(
+                f"Option storage_url={storage_url!r}: the directory cannot be used: {error}."
+            ) from error
+    if terms.map_size != map_size:
+        _log.warning(
+            "lmdb_map_size=%d takes effect when no process uses %s any more; until then it is %d.",
+            map_size,
+            directory,
+            terms.map_size,
+        )
+    return home
+
+
+def _make_private(directory: Path) -> None:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _same_terms(home: Home, prefix: str | None, map_size: int, authority: str) -> None:
+    terms = home.terms
+    for name, theirs, ours in (
+        ("prefix", terms.prefix, prefix),
+        ("lmdb_map_size", home.map_size, map_size),
+        ("authority", terms.authority, authority),
+    ):
+        if theirs != ours:
+            raise ConfigurationError(
+                f"{home.directory} is open in this process with {name}={theirs!r}, not {ours!r}. "
+                "Engines that share a directory need equal settings of it."
+            )

@@ -1,0 +1,38 @@
+"""Putting Redis storage together: what ``storage_url`` asks for.
+
+Where ``bus_url`` names the same server, or nothing, that server numbers invalidations too, and
+every read is strong. Another ``bus_url`` makes that one the authority, and reads are served under
+its lease.
+"""
+
+from __future__ import annotations
+
+from zoocache_core.assembly import Context, Parts, bus
+from zoocache_core.redis.address import Address
+from zoocache_core.redis.authority import Authority
+from zoocache_core.redis.keys import Keys
+from zoocache_core.redis.link import Link
+from zoocache_core.sequence.redis import RedisSequence
+from zoocache_core.storage.redis import RedisStorage
+
+__all__ = ["build"]
+
+
+def build(context: Context) -> Parts:
+    """The parts for ``storage_url``. Nothing is connected yet.
+
+    Raises:
+        ConfigurationError: a URL is not understood.
+    """
+    settings, trie = context.settings, context.trie
+    address = Address.of(settings.storage_url or "", settings.socket_timeout)
+    link, keys = Link(address, context.on_recovery), Keys(settings.prefix)
+    if settings.bus_url is not None:
+        other = Address.of(settings.bus_url, settings.socket_timeout)
+        if not other.same_server(address):
+            numbers, _ = bus(context)
+            return Parts(RedisStorage(link, keys, None, context), numbers, local=False)
+    authority = Authority(link, keys, trie, settings.clock, context.on_error)
+    storage = RedisStorage(link, keys, authority, context)
+    sequence = RedisSequence(authority, trie, context.on_error)
+    return Parts(storage, sequence, local=False, position=sequence.position)

@@ -1,0 +1,175 @@
+"""A thread that follows the log of invalidations and renews a lease with every answer.
+
+It asks with a blocking read for what comes after this process's position, so an invalidation is
+here as soon as the network allows, and one that was missed during a disconnection is still in the
+log. (Plain Pub/Sub would be as fast, and forget what it could not deliver.)
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from zoocache_core.clock import Clock
+from zoocache_core.lease import Lease
+from zoocache_core.redis.authority import Authority
+from zoocache_core.redis.dialogue import Dialogue, Request, checked, command, converse
+from zoocache_core.redis.wire import FAILURES, Wire
+from zoocache_core.storage.base import StorageUnavailable
+
+__all__ = ["Follower"]
+
+_POLLS_PER_TERM = 4
+"""An answer counts from the moment of its question, and there has to be the next one before the
+lease ends, with time to spare."""
+
+_LONGEST_POLL = 10.0
+"""Seconds. A connection that died silently is noticed after about this time."""
+
+_PAUSE = 0.02
+"""Seconds between two looks at whether the server has been reached again."""
+
+_PAUSE_AFTER_A_SURPRISE = 1.0
+_NUMBERS_PER_SECOND = 2048 * 1000
+
+
+class Follower:
+    """Started by :meth:`ensure`; again in a forked child, where the parent's thread does not exist.
+
+    ``on_lag`` is told how many seconds an invalidation took to arrive, to about a millisecond.
+    """
+
+    def __init__(
+        self,
+        authority: Authority,
+        lease: Lease,
+        clock: Clock,
+        term: float,
+        on_error: Callable[[str, BaseException], None],
+        on_recovery: Callable[[str], None],
+        on_lag: Callable[[float], None] | None,
+    ) -> None:
+        self._link = authority.link
+        self._authority = authority
+        self._lease = lease
+        self._clock = clock
+        self._poll = min(term / _POLLS_PER_TERM, _LONGEST_POLL)
+        self._on_error = on_error
+        self._on_recovery = on_recovery
+        self._on_lag = on_lag
+        self._behind = 0.0
+        self._lock = threading.Lock()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._wire: Wire | None = None
+
+    def ensure(self) -> None:
+        """See that the thread runs."""
+        if self._thread is None:
+            with self._lock:
+                self._start()
+
+    def _start(self) -> None:
+        if self._thread is None and not self._stop.is_set():
+            self._thread = threading.Thread(
+                target=self._work, args=(self._stop,), name="zoocache-bus", daemon=True
+            )
+            self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        with self._lock:
+            thread, wire = self._thread, self._wire
+            if wire is not None:
+                interrupt(wire)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=5)
+
+    def locks(self) -> Iterable[Any]:
+        return (self._lock,)
+
+    def after_fork(self) -> None:
+        """In a forked child: nobody follows here yet."""
+        self._lock = threading.Lock()
+        self._reset()
+        self._lease.drop()
+
+    def _work(self, stop: threading.Event) -> None:
+        wire = None
+        while not stop.is_set():
+            try:
+                if wire is None:
+                    wire = self._connect(stop)
+                else:
+                    self._follow(wire)
+            except (*FAILURES, StorageUnavailable) as error:
+                self._discard(wire)
+                wire = None
+                if not stop.is_set():
+                    self._on_error("bus", error)
+                    self._link.failed(error)
+                    self._wait_for_the_healer(stop)
+            except Exception as error:  # noqa: BLE001
+                # Whatever it is, a bus that has silently gone deaf would be worse.
+                self._discard(wire)
+                wire = None
+                if not stop.is_set():
+                    self._on_error("bus", error)
+                    stop.wait(_PAUSE_AFTER_A_SURPRISE)
+        self._discard(wire)
+
+    def _wait_for_the_healer(self, stop: threading.Event) -> None:
+        while self._link.breaker.reason is not None:
+            if stop.wait(_PAUSE):
+                return
+
+    def _connect(self, stop: threading.Event) -> Wire:
+        wire = self._link.open()
+        with self._lock:
+            if not stop.is_set():
+                self._wire = wire
+        if self._on_lag is not None:
+            self._behind = converse(_clock_difference(self._clock), wire.exchange)
+        return wire
+
+    def _discard(self, wire: Wire | None) -> None:
+        with self._lock:
+            self._wire = None
+        self._link.discard(wire)
+
+    def _follow(self, wire: Wire) -> None:
+        asked, before = self._clock.monotonic(), self._authority.position
+        converse(self._authority.follow(self._poll), wire.exchange)
+        self._lease.renew(asked)
+        self._on_recovery("bus")
+        after = self._authority.position
+        if self._on_lag is not None and after.number > before.number and after.era == before.era:
+            server_time = self._clock.time() - self._behind
+            self._on_lag(max(0.0, server_time - after.number / _NUMBERS_PER_SECOND))
+
+
+def _clock_difference(clock: Clock) -> Dialogue[float]:
+    """By how many seconds this machine's clock is ahead of the server's."""
+    before = clock.time()
+    (reply,) = yield Request(command("TIME"), 1)
+    seconds, micros = checked(reply)
+    return (before + clock.time()) / 2 - int(seconds) - int(micros) / 1e6
+
+
+def interrupt(wire: Wire) -> None:
+    """Let the thread that waits for an answer on ``wire`` find the connection closed."""
+    connection = wire._connection
+    own: socket.socket | None = getattr(connection, "_sock", None)
+    if own is not None:
+        try:
+            # Not the method of `ssl.SSLSocket`, which takes its state away from the other thread.
+            socket.socket.shutdown(own, socket.SHUT_RDWR)
+        except OSError:
+            # It is closed already.
+            return

@@ -1,0 +1,218 @@
+"""Entries in an LMDB database that all processes of a host share, without a server.
+
+A read is one LMDB transaction and takes no lock. A write waits at most a second for other writers
+(see ``lmdb.gate``); if that is not enough, the storage counts as unavailable. Asynchronous writers
+write at once if nobody else is writing, which takes microseconds, and otherwise wait in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import lmdb
+
+from zoocache_core.assembly import Context, Parts
+from zoocache_core.codec import Codec
+from zoocache_core.lmdb.gate import GateBusy
+from zoocache_core.lmdb.home import Home, open_home
+from zoocache_core.sequence.lmdb import LmdbSequence
+from zoocache_core.storage.base import Entry, Frozen, Leases
+from zoocache_core.storage.file_leases import FileLeases
+from zoocache_core.storage.lmdb_entries import count_entries
+from zoocache_core.storage.lmdb_hit import lmdb_hit
+from zoocache_core.storage.lmdb_memo import LmdbEntry, Memo
+from zoocache_core.storage.lmdb_writer import LmdbWriter
+
+__all__ = ["LmdbStorage", "build"]
+
+T = TypeVar("T")
+
+_MOST_MARKS = 50_000
+
+_LARGE = 1 << 18
+"""Bytes from which on copying a record takes too long for an event loop."""
+
+
+class LmdbStorage:
+    """``refresh`` brings the trie up to date; it is called after every read of entries."""
+
+    def __init__(self, home: Home, context: Context, refresh: Callable[[], Any]) -> None:
+        settings = context.settings
+        self._home = home
+        self._database = home.entries
+        self._refresh = refresh
+        self._now = settings.clock.monotonic
+        self._sliding = settings.read_extend_ttl
+        secret_keys = (
+            (settings.secret_key,)
+            if isinstance(settings.secret_key, bytes)
+            else settings.secret_key or ()
+        )
+        self._codec = Codec(secret_keys, settings.compress_min_bytes, settings.verify_values)
+        self._lru_update_interval = settings.lru_update_interval
+        self._visits_due = self._now() + settings.lru_update_interval
+        self.peek: Callable[[str], Entry | None] = _nothing
+        self._leases = FileLeases(home.directory / "leases")
+        self.leases: Leases | None = self._leases
+        self.memo = Memo(self._codec.loads, settings.tti_flush_secs, context.on_error)
+        self._writer = writer = LmdbWriter(
+            home.entries, self.memo, settings.clock, settings.max_entries, context.on_evict
+        )
+        self.delete = writer.delete
+        self.touch = writer.touch
+        self.replace = writer.replace
+        self.set = writer.store
+        self.set_many = writer.store_many
+        self.extend = writer.extend
+
+    def freeze(self, key: str, value: Any) -> Frozen:
+        return self._codec.dumps(value, key), partial(self._codec.loads, key=key)
+
+    # Reading
+
+    def get(self, key: str) -> Entry | None:
+        memo = self.memo
+        entry = memo.get(key)
+        try:
+            txn = self._database.begin()
+            if entry is None or entry.seen != txn.id():
+                entry = memo.recall(txn, key)
+            txn.abort()
+        except (lmdb.Error, OSError):
+            return self.get_many((key,))[0]
+        # After the entry, so that it covers the entry's stamp.
+        self._refresh()
+        self.note_visits_if_due()
+        return None if entry is None else self._alive(key, entry)
+
+    get_strong = get
+
+    def get_many(self, keys: Sequence[str]) -> list[Entry | None]:
+        recall = self.memo.recall
+        found = self._database.read(lambda txn: [recall(txn, key) for key in keys])
+        self._refresh()
+        self.note_visits_if_due()
+        return [
+            None if entry is None else self._alive(key, entry)
+            for key, entry in zip(keys, found, strict=True)
+        ]
+
+    def _alive(self, key: str, entry: LmdbEntry) -> LmdbEntry | None:
+        if entry.expires is not None:
+            now = self._now()
+            if now >= entry.expires:
+                return None
+            if self._sliding and now >= entry.extend_at:
+                self.extend(key, entry, now)
+        self.memo.marks.add(entry.tick)
+        return entry
+
+    def note_visits_if_due(self) -> None:
+        """Tell the other processes from time to time which entries this one has read."""
+        now = self._now()
+        if now >= self._visits_due or len(self.memo.marks) > _MOST_MARKS:
+            self._visits_due = now + self._lru_update_interval
+            self._writer.note_visits()
+
+    def remaining(self, key: str) -> float | None:
+        entry = self._database.read(lambda txn: self.memo.recall(txn, key))
+        if entry is None:
+            return None
+        left = float("inf") if entry.expires is None else entry.expires - self._now()
+        return left if left > 0 else None
+
+    def __len__(self) -> int:
+        return self._database.read(count_entries)
+
+    # Writing
+
+    def clear(self) -> None:
+        self._writer.clear()
+        self.memo.clear()
+
+    # Asynchronous callers
+
+    async def aget(self, key: str) -> Entry | None:
+        return self.get(key)
+
+    async def aget_many(self, keys: Sequence[str]) -> list[Entry | None]:
+        return self.get_many(keys)
+
+    async def aget_strong(self, key: str) -> Entry | None:
+        return self.get(key)
+
+    async def aremaining(self, key: str) -> float | None:
+        return self.remaining(key)
+
+    async def aset(self, key: str, entry: Entry) -> None:
+        await _write_soon(self._writer.store, len(entry.held), key, entry)
+
+    async def aset_many(self, items: Sequence[tuple[str, Entry]]) -> None:
+        size = sum(len(entry.held) for _, entry in items)
+        await _write_soon(self._writer.store_many, size, items)
+
+    async def adelete(self, keys: Sequence[str]) -> int:
+        return await _write_soon(self.delete, 0, keys)
+
+    async def atouch(self, key: str, ttl: float | None) -> bool:
+        return await _write_soon(self.touch, 0, key, ttl)
+
+    async def areplace(
+        self, key: str, expected: Entry | None, entry: Entry | None, keep_expiry: bool = False
+    ) -> bool:
+        size = 0 if entry is None else len(entry.held)
+        return await _write_soon(self.replace, size, key, expected, entry, keep_expiry)
+
+    async def aclear(self) -> None:
+        await asyncio.to_thread(self.clear)
+
+    # Lifecycle
+
+    def close(self) -> None:
+        self._leases.close()
+        self.memo.clear()
+        self._home.close()
+
+    def locks(self) -> Iterable[Any]:
+        return (self._home.fork_guard,)
+
+    def after_fork(self) -> None:
+        self._home.after_fork()
+        self._leases.after_fork()
+
+
+def _nothing(key: str) -> Entry | None:
+    return None
+
+
+async def _write_soon(write: Callable[..., T], size: int, *arguments: Any) -> T:
+    """Write at once where that takes microseconds, in a thread where it may take longer."""
+    if size < _LARGE:
+        try:
+            return write(*arguments, patience=0)
+        except GateBusy:
+            pass
+    return await asyncio.to_thread(write, *arguments)
+
+
+def build(context: Context) -> Parts:
+    """Entries and invalidations in one LMDB directory.
+
+    Raises:
+        ConfigurationError: the directory cannot be used; the message says why.
+    """
+    home = open_home(context.settings, "lmdb")
+    sequence = LmdbSequence(home, context)
+    # Each of the two closes the home once.
+    storage = LmdbStorage(open_home(context.settings, "lmdb"), context, sequence.refresh)
+    sequence.catch_up()
+    return Parts(
+        storage,
+        sequence,
+        local=False,
+        hit=lmdb_hit(context, home, storage, sequence),
+        position=sequence.position,
+    )
