@@ -21,7 +21,7 @@ from zoocache_core.reading import acquainted, judge
 from zoocache_core.runtime import Runtime
 from zoocache_core.storage.base import Entry, StorageUnavailable
 
-__all__ = ["Decision", "add", "add_entry", "discard", "exchange", "update"]
+__all__ = ["Decision", "add", "add_entry", "attempt", "discard", "exchange", "update"]
 
 _ROUNDS = 10_000
 """After so many lost races the storage is taken for one that cannot compare."""
@@ -64,7 +64,7 @@ def add_entry(engine: Runtime, key: str, entry: Entry) -> Flow[bool]:
     def if_absent(found: Entry | None, _: Any) -> tuple[bool, Entry | None]:
         return found is None, entry
 
-    return (yield from _attempt(engine, "add", exchange(engine, key, if_absent)))
+    return (yield from attempt(engine, "add", exchange(engine, key, if_absent)))
 
 
 def update(engine: Runtime, key: str, change: Callable[[Any], Any]) -> Flow[Any]:
@@ -86,7 +86,7 @@ def update(engine: Runtime, key: str, change: Callable[[Any], Any]) -> Flow[Any]
         held, thaw = engine.storage.freeze(key, new)
         return True, Entry(held, thaw, found.deps, found.stamp, found.ttl, found.expires)
 
-    stored = yield from _attempt(engine, "update", exchange(engine, key, changed, keep_expiry=True))
+    stored = yield from attempt(engine, "update", exchange(engine, key, changed, keep_expiry=True))
     return new if stored else MISSING
 
 
@@ -96,7 +96,7 @@ def discard(engine: Runtime, key: str, wanted: Callable[[Any], bool]) -> Flow[bo
     def removed(found: Entry | None, value: Any) -> tuple[bool, Entry | None]:
         return found is not None and wanted(value), None
 
-    return (yield from _attempt(engine, "discard", exchange(engine, key, removed)))
+    return (yield from attempt(engine, "discard", exchange(engine, key, removed)))
 
 
 def exchange(engine: Runtime, key: str, decide: Decision, keep_expiry: bool = False) -> Flow[bool]:
@@ -127,7 +127,7 @@ def exchange(engine: Runtime, key: str, decide: Decision, keep_expiry: bool = Fa
     raise StorageUnavailable(f"{key!r} changed {_ROUNDS} times in a row")
 
 
-def _attempt(engine: Runtime, operation: str, flow: Flow[bool]) -> Flow[bool]:
+def attempt(engine: Runtime, operation: str, flow: Flow[bool]) -> Flow[bool]:
     """``flow``, or ``False`` and a failure counted if the storage cannot be reached."""
     try:
         return (yield from flow)

@@ -126,15 +126,22 @@ def add(engine: Engine, key: str, value: Any, lifetime: float, tags: Tags) -> Fl
     but for its lifetime."""
     if lifetime <= 0:
         return not (yield from exists(engine, key))
-    noted = stamp_of_miss(engine.generation, key)
-    stamp = engine.present() if tags is None else engine.stamp()
-    if tags is not None and noted is not None:
-        stamp = min(noted, stamp)
+    noted, present = stamp_of_miss(engine.generation, key), engine.stamp()
+    age = present if noted is None else min(noted, present)
     try:
-        entry = engine.entry(*engine.storage.freeze(key, value), tags or (), stamp, lifetime)
+        held, thaw = engine.storage.freeze(key, value)
         if tags is not None and engine.uncommitted():
             return False
-        return (yield from atomic.add_entry(engine, key, entry))
+
+        def if_absent(found: Entry | None, _: Any) -> tuple[bool, Entry | None]:
+            if found is not None:
+                return False, None
+            # Without tags, as new as the look that found nothing, and was told of every clear().
+            stamp = engine.present() if tags is None else age
+            return True, engine.entry(held, thaw, tags or (), stamp, lifetime)
+
+        flow = atomic.exchange(engine, key, if_absent)
+        return (yield from atomic.attempt(engine, "add", flow))
     except UnsupportedValue as error:
         raise pickling_error(error) from None
     except StorageIsFull as error:

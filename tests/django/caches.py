@@ -14,7 +14,7 @@ from zoocache_core.testing import ManualClock
 from zoocache_django import engines
 from zoocache_django.cache import ZooCacheBackend
 
-STORAGES = ("memory",)
+STORAGES = ("memory", "lmdb", "redis")
 
 
 @dataclass

@@ -207,8 +207,17 @@ class RedisStorage:
             lifetime = self._lifetime(entry)
             px = () if lifetime is None else ("PX", lifetime)
             parts.append(command("SET", self._entries + text(key), _record(entry), *px))
-        for reply in (yield Request(b"".join(parts), len(parts))):
+        authority = self._authority
+        if authority is not None:
+            # Who stores without having read learns, too, what others have invalidated before.
+            asked = authority.position
+            parts.append(asked.newer)
+        replies = yield Request(b"".join(parts), len(parts))
+        history = None if authority is None else replies.pop()
+        for reply in replies:
             _stored(reply)
+        if authority is not None and not authority.apply(asked, history):
+            yield from authority.catch_up()
 
     def delete(self, keys: Sequence[str]) -> int:
         return self.link.converse(self._delete(keys))
