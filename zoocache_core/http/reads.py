@@ -75,8 +75,6 @@ class Reads(set[str]):
 class WatchedMapping:
     """Goes before a mapping among a class's bases: tells which keys are looked at, or all."""
 
-    __slots__ = ()
-
     def one(self, key: Any) -> None:
         """A look at one key."""
         raise NotImplementedError

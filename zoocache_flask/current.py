@@ -1,0 +1,65 @@
+"""The cache of the running application: what ``app.extensions["zoocache"]`` holds."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from flask import Flask, current_app, has_app_context
+
+from zoocache_core import Engine, NotConfigured
+from zoocache_flask.conf import DEFAULT, Options
+
+__all__ = ["EXTENSION", "State", "current_engine", "current_state", "state_of"]
+
+EXTENSION: Final = "zoocache"
+
+
+@dataclass(eq=False)
+class State:
+    """One cache of one application."""
+
+    name: str
+    engine: Engine
+    options: Options
+    functions: dict[Hashable, Any] = field(default_factory=dict)
+    """What ``cacheable`` has made of functions for this engine; goes when the application goes."""
+
+
+def state_of(app: Flask, name: str = DEFAULT) -> State:
+    """The cache of ``app`` with this name.
+
+    Raises:
+        NotConfigured: there is none; the message says what to write.
+    """
+    state: State | None = app.extensions.get(EXTENSION, {}).get(name)
+    if state is None:
+        argument = "" if name == DEFAULT else f", name={name!r}"
+        raise NotConfigured(
+            f"The Flask application {app.name!r} has no ZooCache{argument and f' named {name!r}'}. "
+            f"Write ZooCache(app{argument}) where it is made, or call init_app(app) on the "
+            "extension."
+        )
+    return state
+
+
+def current_state(name: str = DEFAULT) -> State:
+    """The cache of the application in whose context this runs.
+
+    Raises:
+        NotConfigured: this runs outside an application, or it has no such cache.
+    """
+    if not has_app_context():
+        raise NotConfigured(
+            "ZooCache was used outside a Flask application, so it cannot tell which cache is "
+            "meant. In a request or a `flask` command there is one; elsewhere (a script, a thread, "
+            "a test) wrap the code in `with app.app_context():`."
+        )
+    found: State | None = current_app.extensions.get(EXTENSION, {}).get(name)
+    return state_of(current_app, name) if found is None else found
+
+
+def current_engine(name: str = DEFAULT) -> Engine:
+    """The engine of :func:`current_state`."""
+    return current_state(name).engine

@@ -1,0 +1,219 @@
+"""Flask's requests and responses, as the page policy of ``zoocache_core.http`` sees them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from flask import Response, current_app, g, request
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException
+
+from zoocache_core.encoding import encode
+from zoocache_core.errors import UnsupportedValue
+from zoocache_core.http import Answer, PagePolicy, PageResponse
+from zoocache_core.http.key import digest
+from zoocache_core.http.reads import ADDRESS, Reads
+from zoocache_flask.visitor import LOGGED_IN, context, current_session, login_manager, watched
+
+__all__ = ["FlaskRequest", "response_to"]
+
+
+class FlaskRequest:
+    """A ``PageRequest``: see there for what each part means."""
+
+    def __init__(
+        self,
+        policy: PagePolicy,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        arguments: Mapping[str, object],
+    ) -> None:
+        self._http = request._get_current_object()  # type: ignore[attr-defined]
+        self._environ: dict[str, Any] = self._http.environ
+        self._policy = policy
+        self._args = args
+        self._kwargs = kwargs
+        self.arguments = arguments
+        self.method: str = self._http.method
+        self._seen: Reads | None = None
+        self._refusal: str | None = None
+        self._state: dict[str, Mapping[str, Any]] | None = None
+
+    @property
+    def scheme(self) -> str:
+        scheme: str = self._environ.get("wsgi.url_scheme", "http")
+        return scheme
+
+    @property
+    def host(self) -> str:
+        host: str = self._http.host
+        return host
+
+    @property
+    def path(self) -> str:
+        path: str = self._http.root_path + self._http.path
+        return path
+
+    @property
+    def query(self) -> str:
+        query: str = self._environ.get("QUERY_STRING", "")
+        return query
+
+    @property
+    def language(self) -> str | None:
+        return _of_babel("get_locale")
+
+    @property
+    def timezone(self) -> str | None:
+        return _of_babel("get_timezone")
+
+    def header(self, name: str) -> str | None:
+        kind, underscore, rest = name.partition("_")
+        if underscore:
+            return _INVENTED[kind](self, rest)
+        field = name.upper().replace("-", "_")
+        value: str | None = self._environ.get(_UNPREFIXED.get(field) or f"HTTP_{field}")
+        return value
+
+    def cookie(self, name: str) -> str | None:
+        value: str | None = self._http.cookies.get(name)
+        return value
+
+    def user(self) -> str | None:
+        manager = login_manager()
+        if manager is None:
+            # Who is there is then for the session to say.
+            return self.session()
+        if LOGGED_IN not in vars(g._get_current_object()):
+            manager._load_user()
+        user = getattr(g, LOGGED_IN)
+        return str(user.get_id()) if user.is_authenticated else None
+
+    def session(self) -> str | None:
+        session = _used_session()
+        if not session:
+            return None
+        return digest([getattr(session, "sid", None), _identity(dict(session))])
+
+    def value(self, of: str, name: str) -> str | None:
+        """What identifies an attribute that ``flask.g`` or the request had before the view ran."""
+        content = (self._state or self._attributes())[of]
+        return _identity(content[name]) if name in content else None
+
+    def _attributes(self) -> dict[str, Mapping[str, Any]]:
+        own: object = g._get_current_object()
+        return {"g": vars(own), "request": vars(self._http)}
+
+    def session_value(self, name: str) -> str | None:
+        """The part of the session called `name`."""
+        session = _used_session()
+        return _identity(session[name]) if name in session else None
+
+    def reads(self) -> Collection[str]:
+        if self._seen is None:
+            return ()
+        if self._policy.per_user is False:
+            return {read for read in self._seen if not read.startswith("header:session_")}
+        return self._seen
+
+    def key(self) -> str | None:
+        if self._policy.key is None:
+            return None
+        return encode(self._policy.key(*self._args, **self._kwargs))
+
+    def deps(self) -> Iterable[str]:
+        deps = self._policy.deps
+        return deps(*self._args, **self._kwargs) if callable(deps) else deps
+
+    def status_of(self, error: Exception) -> int:
+        return (error.code or 500) if isinstance(error, HTTPException) else 500
+
+    # Around the view
+
+    @contextmanager
+    def watched(self, shared_globals: Collection[str]) -> Iterator[None]:
+        """Watch the view while it runs, and what it leaves for the rest of the request."""
+        self._seen = seen = Reads(self._policy.include_host)
+        pushed, session = context(), current_session()
+        later, modified = len(pushed._after_request_functions), session.modified
+        content = None if not modified else _text(session)
+        # The page's key is also asked for after the view, which may have added some.
+        self._state = {of: dict(state) for of, state in self._attributes().items()}
+        with watched(seen, shared_globals):
+            yield
+        if len(pushed._after_request_functions) > later:
+            self._refusal = "the view left something to do with after_this_request()"
+        elif session.modified and (not modified or content != _text(session)):
+            self._refusal = "the session was changed"
+        else:
+            self._refusal = seen.refusal
+
+    def page_response(self, response: Response) -> PageResponse:
+        """What the policy has to know of a response."""
+        whole = response.is_sequence and not response.direct_passthrough
+        return PageResponse(
+            response.status_code,
+            tuple(response.headers),
+            response.get_data() if whole else None,
+            self._refusal,
+        )
+
+
+def response_to(answer: Answer[Response]) -> Response:
+    """Flask's response for an answer of the policy."""
+    live = answer.live
+    if live is not None:
+        for name, value in answer.headers:
+            live.headers[name] = value
+        return live
+    response = current_app.response_class(answer.body, answer.status)
+    # In place of those that Werkzeug sets by default.
+    response.headers = Headers(list(answer.headers))
+    return response
+
+
+def _address(exchange: FlaskRequest, _: str) -> str:
+    environ = exchange._environ
+    return f"{environ.get('REMOTE_ADDR', '')} {environ.get('REMOTE_USER', '')}"
+
+
+_UNPREFIXED: Final = {"CONTENT_TYPE": "CONTENT_TYPE", "CONTENT_LENGTH": "CONTENT_LENGTH"}
+
+_INVENTED: Final[dict[str, Callable[[FlaskRequest, str], str | None]]] = {
+    ADDRESS.partition("_")[0]: _address,
+    "g": lambda exchange, name: exchange.value("g", name),
+    "request": lambda exchange, name: exchange.value("request", name),
+    "session": FlaskRequest.session_value,
+}
+"""Things of the request that are no headers, by how their names begin (see ``visitor``)."""
+
+
+def _used_session() -> Any:
+    """The session, for a page that depends on it; so that Flask says ``Vary: Cookie``."""
+    session = current_session()
+    session.accessed = True
+    return session
+
+
+def _identity(value: object) -> str:
+    return _text(value) or secrets.token_hex(16)
+
+
+def _text(value: object) -> str | None:
+    """Text that is the same only for equal values, or ``None`` if that cannot be told."""
+    try:
+        return encode(dict(value) if isinstance(value, Mapping) else value)
+    except UnsupportedValue:
+        return None
+
+
+def _of_babel(name: str) -> str | None:
+    if "babel" not in current_app.extensions:
+        return None
+    import flask_babel
+
+    found = getattr(flask_babel, name)()
+    return None if found is None else str(found)

@@ -1,0 +1,144 @@
+"""The extension: ``ZooCache(app)``, or ``ZooCache()`` and ``init_app(app)`` in a factory."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Awaitable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from flask import Flask
+
+from zoocache_core import ConfigurationError, Engine
+from zoocache_flask import cli, jinja, signals
+from zoocache_flask.conf import DEFAULT, OPTION_NAMES, read
+from zoocache_flask.current import EXTENSION, State, current_state, state_of
+from zoocache_flask.functions import cacheable_by
+from zoocache_flask.views import cache_view_by
+
+__all__ = ["ZooCache"]
+
+
+class ZooCache:
+    """ZooCache for Flask applications.
+
+    ::
+
+        cache = ZooCache()
+
+        def create_app():
+            app = Flask(__name__)
+            app.config["ZOOCACHE"] = {"storage_url": "redis://localhost:6379"}
+            cache.init_app(app)
+            return app
+
+    One object serves any number of applications: it holds nothing of theirs. The engine of each is
+    in ``app.extensions["zoocache"]``, and what the methods do is done with the engine of the
+    application in whose context they are called.
+
+    Configuration, read by :meth:`init_app`: ``app.config["ZOOCACHE"]``, a dict of the options of
+    ``zoocache.configure()`` in lower or upper case; or ``app.config["ZOOCACHE_STORAGE_URL"]`` and
+    so on. The options of the adapter itself are :class:`zoocache_flask.conf.Options`.
+
+    Args:
+        app: calls :meth:`init_app` with it at once.
+        name: tells several caches of one application apart. Another than the first reads its
+            options from the dict ``app.config["ZOOCACHE_<NAME>"]``.
+    """
+
+    def __init__(self, app: Flask | None = None, *, name: str = DEFAULT) -> None:
+        if not name.isidentifier() or name in OPTION_NAMES:
+            raise ConfigurationError(
+                f"ZooCache(name={name!r}) is not allowed: expected letters, digits and '_', "
+                "and not the name of an option."
+            )
+        self.name = name
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Give ``app`` a cache: read its configuration and open the engine.
+
+        Raises:
+            ConfigurationError: a mistake in the configuration, named; or ``app`` has a cache with
+                this name already.
+        """
+        caches: dict[str, State] = app.extensions.setdefault(EXTENSION, {})
+        if self.name in caches:
+            named = "" if self.name == DEFAULT else f" named {self.name!r}"
+            raise ConfigurationError(
+                f"The Flask application {app.name!r} has a ZooCache{named} already. Register the "
+                "extension once; for a second cache beside it write ZooCache(app, name='other')."
+            )
+        core, options = read(app, self.name)
+        if options.signals:
+            core["events"] = (*core.get("events", ()), signals.SignalSink(app))
+        engine = Engine(**core)
+        caches[self.name] = State(self.name, engine, options)
+        # Applications have no end that Flask tells of. Tests make hundreds of them.
+        weakref.finalize(app, engine.reset)
+        if self.name == DEFAULT:
+            jinja.install(app)
+            cli.install(app)
+
+    def close(self, app: Flask) -> None:
+        """Close the engine of ``app`` and take its cache away; entries stay in the storage.
+
+        An application that is garbage collected closes its engine by itself, as does the end of
+        the process. :meth:`init_app` may be called again afterwards.
+        """
+        state = app.extensions.get(EXTENSION, {}).pop(self.name, None)
+        if state is not None:
+            state.engine.reset()
+
+    def opened(self, app: Flask) -> AbstractContextManager[Flask]:
+        """:meth:`init_app` now and :meth:`close` at the end of a ``with`` block; for tests."""
+
+        @contextmanager
+        def block() -> Iterator[Flask]:
+            self.init_app(app)
+            try:
+                yield app
+            finally:
+                self.close(app)
+
+        return block()
+
+    def engine_of(self, app: Flask) -> Engine:
+        """The engine of ``app``; no application context is needed.
+
+        Raises:
+            NotConfigured: ``app`` has no such cache.
+        """
+        return state_of(app, self.name).engine
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the current application: ``get``, ``set``, ``stats`` and all else.
+
+        Raises:
+            NotConfigured: outside an application, or it has no such cache.
+        """
+        return current_state(self.name).engine
+
+    # With the engine of the current application
+
+    def cache_view(self, ttl: Any = None, **options: Any) -> Any:
+        """:func:`zoocache_flask.cache_view` in this cache."""
+        return cache_view_by(self.name, ttl, **options)
+
+    def cacheable(self, namespace: Any = None, **options: Any) -> Any:
+        """:func:`zoocache_flask.cacheable` in this cache."""
+        return cacheable_by(self.name, namespace, **options)
+
+    def invalidate(self, *tags: str, strict: bool = False) -> None:
+        """Forget everything that depends on ``tags``, and on any tag below them."""
+        self.engine.invalidate(*tags, strict=strict)
+
+    def invalidate_async(self, *tags: str, strict: bool = False) -> Awaitable[None]:
+        """:meth:`invalidate` without blocking the event loop."""
+        return self.engine.invalidate_async(*tags, strict=strict)
+
+    def clear(self) -> None:
+        """Forget everything in this cache."""
+        self.engine.clear()
