@@ -17,13 +17,8 @@ from pathlib import Path
 
 from example_projects.django_shop.serving import Server, database_for
 from example_projects.django_shop.visiting import visit
+from example_projects.stores import STORAGES, store
 from zoocache_core import ConfigurationError, Engine
-
-STORAGES = {
-    "memory": None,
-    "lmdb": "lmdb://{directory}/cache",
-    "redis": "redis://localhost:6379",
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     directory = Path(tempfile.mkdtemp(prefix="zoocache-shop-"))
     try:
-        return _run(options.storage, options.once, directory)
+        with store(options.storage, directory) as url:
+            return _run(options.storage, url, options.once, directory)
     except ConfigurationError as error:
         print(f"--storage {options.storage}: {error}", file=sys.stderr)
         return 2
@@ -52,14 +48,12 @@ def _parser() -> argparse.ArgumentParser:
         "--once", action="store_true", help="exit after the report; status 1 if a page was stale"
     )
     parser.add_argument(
-        "--storage", choices=STORAGES, default="memory", help="where pages are kept (%(default)s)"
+        "--storage", choices=STORAGES, default="lmdb", help="where pages are kept (%(default)s)"
     )
     return parser
 
 
-def _run(storage: str, once: bool, directory: Path) -> int:
-    template = STORAGES[storage]
-    url = template and template.format(directory=directory)
+def _run(storage: str, url: str | None, once: bool, directory: Path) -> int:
     # Refuses a storage that cannot be used here, before anything is started.
     Engine(storage_url=url).reset()
     database = database_for(directory)
