@@ -95,10 +95,17 @@ class Address:
         place = self.sentinels or options.get("path") or host
         return place, self.service, options.get("db", 0)
 
-    def connect(self) -> BlockingConnection:
-        """A new blocking connection, logged in. Raises ``redis.RedisError``."""
-        host, port = "", 0
-        if self.service:
+    def __str__(self) -> str:
+        """The server and the database, without credentials."""
+        place, service, db = self._place()
+        server = service or (place if isinstance(place, str) else ":".join(map(str, place)))
+        return f"Redis at {server}, database {db}"
+
+    def connect(self, place: tuple[str, int] | None = None) -> BlockingConnection:
+        """A new blocking connection, logged in; to ``place``, if another is to be asked than the
+        URL names. Raises ``redis.RedisError``."""
+        host, port = place or ("", 0)
+        if self.service and place is None:
             sentinel: Any = _SENTINEL(
                 list(self.sentinels),
                 sentinel_kwargs=dict(self._sentinel_options(), retry=Retry(NoBackoff(), 0)),
@@ -112,13 +119,13 @@ class Address:
         connection.connect()
         return connection
 
-    async def aconnect(self) -> AsyncConnection:
-        """A new asynchronous connection, logged in. Raises ``redis.RedisError``.
+    async def aconnect(self, place: tuple[str, int] | None = None) -> AsyncConnection:
+        """:meth:`connect`, asynchronously. Raises ``redis.RedisError``.
 
         It has no timeout of its own: whoever uses it sets one around each exchange.
         """
-        host, port = "", 0
-        if self.service:
+        host, port = place or ("", 0)
+        if self.service and place is None:
             sentinel: Any = _ASYNC_SENTINEL(
                 list(self.sentinels),
                 sentinel_kwargs=dict(self._sentinel_options(), retry=AsyncRetry(NoBackoff(), 0)),

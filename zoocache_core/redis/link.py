@@ -19,7 +19,7 @@ from zoocache_core.redis.address import Address, masked
 from zoocache_core.redis.breaker import Breaker
 from zoocache_core.redis.dialogue import Dialogue, Replies, Request, aconverse, converse
 from zoocache_core.redis.loops import Loops, Pool
-from zoocache_core.redis.wire import FAILURES, AsyncWire, Wire, is_timeout, time_limit
+from zoocache_core.redis.wire import FAILURES, AsyncWire, Wire, is_timeout, moved_to, time_limit
 from zoocache_core.storage.base import StorageUnavailable
 
 __all__ = ["Link"]
@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 _IDLE = 64
 """Idle connections kept per pool."""
+
+_REDIRECTS = 4
 
 OPERATIONS = (
     "get", "set", "add", "update", "discard", "touch", "delete", "clear", "lease", "publish",
@@ -59,6 +61,8 @@ class Link:
         self._idle: deque[Wire] = deque()
         self._wires: set[Wire] = set()
         self._loops = Loops()
+        # In a cluster: the node that the one at `address` points to, which has the prefix's slot.
+        self._moved: tuple[str, int] | None = None
         self._closed = False
 
     # Blocking
@@ -127,18 +131,24 @@ class Link:
     def open(self) -> Wire:
         """A new connection that has been greeted. For whoever wants one of his own, too, who then
         hands it to :meth:`discard` in the end."""
+        try:
+            return self._connected()
+        except (*FAILURES, StorageUnavailable) as error:
+            raise self.failed(error) from error
+
+    def _connected(self, redirects: int = _REDIRECTS) -> Wire:
         wire = None
         try:
-            wire = Wire(self.address.connect(), self.address.timeout)
+            wire = Wire(self.address.connect(self._moved), self.address.timeout)
             self._wires.add(wire)
             converse(self.greet(), wire.exchange)
-        except (*FAILURES, StorageUnavailable) as error:
+            return wire
+        except BaseException as error:
             self.discard(wire)
-            raise self.failed(error) from error
-        except BaseException:
-            self.discard(wire)
-            raise
-        return wire
+            self._moved = moved_to(error)
+            if self._moved is None or not redirects:
+                raise
+        return self._connected(redirects - 1)
 
     def discard(self, wire: Wire | None) -> None:
         """Close ``wire``."""
@@ -214,21 +224,27 @@ class Link:
         return True
 
     async def _aopen(self, pool: Pool) -> AsyncWire:
+        try:
+            return await self._aconnected(pool)
+        except (*FAILURES, StorageUnavailable) as error:
+            raise self.failed(error) from error
+
+    async def _aconnected(self, pool: Pool, redirects: int = _REDIRECTS) -> AsyncWire:
         wire = None
         try:
             async with time_limit(self.address.timeout * 2):
-                wire = AsyncWire(await self.address.aconnect(), self.address.timeout)
+                connection = await self.address.aconnect(self._moved)
+                wire = AsyncWire(connection, self.address.timeout)
                 pool.wires.add(wire)
             await aconverse(self.greet(), wire.exchange)
-        except (*FAILURES, StorageUnavailable) as error:
+            return wire
+        except BaseException as error:
             if wire is not None:
                 await pool.discard(wire)
-            raise self.failed(error) from error
-        except BaseException:
-            if wire is not None:
-                await pool.discard(wire)
-            raise
-        return wire
+            self._moved = moved_to(error)
+            if self._moved is None or not redirects:
+                raise
+        return await self._aconnected(pool, redirects - 1)
 
     # Down and up
 
@@ -254,9 +270,7 @@ class Link:
         """Reach the server, deliver what is pending and close the circuit; whether it worked."""
         wire = None
         try:
-            wire = Wire(self.address.connect(), self.address.timeout)
-            self._wires.add(wire)
-            converse(self.greet(), wire.exchange)
+            wire = self._connected()
             converse(self.deliver(), wire.exchange)
         except (*FAILURES, StorageUnavailable) as error:
             self.discard(wire)

@@ -46,7 +46,7 @@ else:
     # Which redis-py depends on there.
     from async_timeout import timeout as time_limit
 
-__all__ = ["FAILURES", "AsyncWire", "Wire", "is_timeout", "time_limit", "unusable"]
+__all__ = ["FAILURES", "AsyncWire", "Wire", "is_timeout", "moved_to", "time_limit", "unusable"]
 
 FAILURES = (exceptions.RedisError, OSError, asyncio.TimeoutError)
 """What an exchange may raise. After any exception at all a wire can only be closed."""
@@ -69,9 +69,20 @@ _UNUSABLE_TEXT = re.compile(
 )
 
 
+_MOVED = re.compile(r"^(?:MOVED )?\d+ (\S+):(\d+)$")
+
+
 def unusable(error: BaseException) -> bool:
     """Whether an error reply says that this connection leads to no server to be used now."""
     return isinstance(error, _UNUSABLE) or bool(_UNUSABLE_TEXT.search(str(error)))
+
+
+def moved_to(error: BaseException) -> tuple[str, int] | None:
+    """The node of a cluster to which an error reply points, if it does."""
+    found = _MOVED.search(str(error))
+    if found is None or not isinstance(error, exceptions.RedisError):
+        return None
+    return found[1], int(found[2])
 
 
 def is_timeout(error: BaseException) -> bool:
