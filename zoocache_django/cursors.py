@@ -9,9 +9,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from zoocache_core.deps import current_scope
+from zoocache_core.statements import Statement, control, parse
 from zoocache_django import reads, transactions
 from zoocache_django.compilers import at_work
-from zoocache_django.statements import Statement, control, parse
 from zoocache_django.tables import everything, known_tables
 from zoocache_django.transactions import Publishing, Transaction
 from zoocache_django.writes import REFUSALS, CompiledWrite, tags_of, touch
@@ -143,7 +143,7 @@ def _steer(
         transactions.end(connection, undone=True)
         return result
     if transaction is None:
-        if kind != "begin" and connection.autocommit:
+        if kind != "begin" and connection.autocommit and not _inside(connection):
             return result
         transaction = transactions.begin(connection)
     if kind == "savepoint":
@@ -154,7 +154,16 @@ def _steer(
         transaction.undo(transaction.savepoints[name])
     elif kind == "release" and transaction.in_test_only():
         transaction.settle()
+    elif kind == "release" and connection.vendor == "sqlite" and not _inside(connection):
+        # It was the outermost one, outside of any transaction: releasing it has committed.
+        with transactions.committing(connection):
+            pass
     return result
+
+
+def _inside(connection: BaseDatabaseWrapper) -> bool:
+    """Whether SQLite is in a transaction, which a savepoint begins if there is none."""
+    return bool(connection.vendor == "sqlite" and connection.connection.in_transaction)
 
 
 def _statement(text: str) -> Statement:

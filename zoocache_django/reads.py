@@ -6,9 +6,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.sql.query import Query
 
 from zoocache_core.deps import Scope
+from zoocache_core.statements import Statement
 from zoocache_django import tables
 from zoocache_django.rows import rows_by_table
-from zoocache_django.statements import Statement
 from zoocache_django.transactions import Transaction, read_in
 
 __all__ = ["note"]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
+
+from tests.servers import PostgresServer
+from tests.servers.process import HOST
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.django.settings"
 
@@ -13,6 +17,20 @@ def pytest_configure() -> None:
     import django
 
     django.setup()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Start PostgreSQL if one of the tests is marked as using it."""
+    marks = [mark for item in request.session.items for mark in item.iter_markers("django_db")]
+    if not any("postgres" in mark.kwargs.get("databases", ()) for mark in marks):
+        yield
+        return
+    from django.db import connections
+
+    with PostgresServer() as server:
+        connections["postgres"].settings_dict.update(HOST=HOST, PORT=str(server.port))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     # Before zoocache_django: an application's receivers must come second all the same.
     "tests.django.library",
+    "tests.django.catalog",
     "zoocache_django",
 ]
 MIDDLEWARE = [
@@ -51,7 +52,7 @@ TEMPLATES = [
     },
 ]
 _FILES = Path(tempfile.gettempdir())
-DATABASES = {
+DATABASES: dict[str, dict[str, object]] = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": ":memory:",
@@ -65,5 +66,13 @@ DATABASES = {
         "TEST": {"NAME": str(_FILES / f"zoocache-tests-{os.getpid()}-other.sqlite3")},
     },
 }
+# Started by the tests that use it.
+DATABASES["postgres"] = {
+    "ENGINE": "django.db.backends.postgresql",
+    "NAME": "django",
+    "USER": "postgres",
+}
+# The models of the tests have no migrations, and some refer to those of Django.
+MIGRATION_MODULES = {"auth": None, "contenttypes": None, "sessions": None}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ZOOCACHE = {"PREFIX": "tests"}

@@ -1,0 +1,212 @@
+"""With caching on, no read returns anything that it could not have returned without.
+
+Programs of random writes, in random transactions, are run on a real database. After every step some
+reads are done twice, through the cache and past it, by the writer and by another connection, which
+sees what is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connections, transaction
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from tests.django.catalog import reading_relations  # noqa: F401  adds its ways of reading
+from tests.django.catalog.models import Label
+from tests.django.catalog.population import define_view, populate
+from tests.django.catalog.reading import READS
+from tests.django.catalog.writing import WRITES
+from zoocache_core import default_engine, reset
+from zoocache_django import conf
+
+
+@dataclass(frozen=True)
+class Write:
+    name: str
+    numbers: tuple[int, int, int]
+    reads: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """Steps in a transaction or a part of one, and how it ends."""
+
+    kind: str
+    steps: tuple[Any, ...]
+    kept: bool
+
+
+numbers = st.integers(0, 6)
+writes = st.builds(
+    Write,
+    st.sampled_from(sorted(WRITES)),
+    st.tuples(numbers, numbers, numbers),
+    st.integers(0, len(READS) - 1),
+)
+LOCKING = ("truncate", "alter")
+KINDS = ("atomic", "durable", "by hand", "savepoint", "integrity error", "other database", "raw")
+
+
+def blocks(steps: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    contents = st.lists(steps, min_size=1, max_size=4).map(tuple)
+    return st.builds(Block, st.sampled_from(KINDS), contents, st.booleans())
+
+
+programs = st.lists(st.recursive(writes, blocks, max_leaves=6), min_size=1, max_size=8)
+
+
+class Undo(Exception):
+    """Ends a block that is to be rolled back."""
+
+
+class Machine:
+    """Runs programs on one database, and compares."""
+
+    def __init__(self, using: str, elsewhere: ThreadPoolExecutor) -> None:
+        self.using = using
+        self.elsewhere = elsewhere
+        self.offset = 0
+        self.locked = False
+
+    def run(self, steps: Any, depth: int = 0) -> None:
+        for step in steps:
+            if isinstance(step, Write):
+                event(f"write: {step.name}")
+                self.write(step)
+            else:
+                event(f"block: {step.kind}")
+                self.block(step, depth)
+                # What locks a whole table against readers does so until the transaction ends.
+                self.locked = self.locked and depth > 0
+                self.compare(self.offset)
+
+    def write(self, step: Write) -> None:
+        WRITES[step.name](self.using, *step.numbers)
+        if step.name in LOCKING and not connections[self.using].get_autocommit():
+            self.locked = True
+        self.offset = step.reads
+        self.compare(step.reads)
+
+    def block(self, block: Block, depth: int) -> None:
+        using, kind, steps = self.using, block.kind, block.steps
+        if depth and kind in ("durable", "by hand", "raw"):
+            kind = "atomic"
+        if kind == "by hand":
+            self.by_hand(block)
+        elif kind == "raw":
+            self.raw(block)
+        elif kind == "savepoint":
+            with transaction.atomic(using):
+                savepoint = transaction.savepoint(using)
+                self.run(steps, depth + 1)
+                if not block.kept:
+                    transaction.savepoint_rollback(savepoint, using)
+                    self.compare(self.offset)
+                transaction.savepoint_commit(savepoint, using)
+        elif kind == "integrity error":
+            try:
+                with transaction.atomic(using):
+                    self.run(steps, depth + 1)
+                    Label.objects.using(using).bulk_create([Label(pk=77), Label(pk=77)])
+            except IntegrityError:
+                pass
+        else:
+            if kind == "other database":
+                using = "other"
+            try:
+                with transaction.atomic(using, durable=kind == "durable"):
+                    self.run(steps, depth + 1)
+                    if not block.kept:
+                        raise Undo
+            except Undo:
+                pass
+
+    def by_hand(self, block: Block) -> None:
+        transaction.set_autocommit(False, self.using)
+        try:
+            self.run(block.steps, 1)
+            (transaction.commit if block.kept else transaction.rollback)(self.using)
+            self.compare(self.offset)
+            self.run(block.steps[:1], 1)
+            transaction.rollback(self.using)
+        finally:
+            transaction.set_autocommit(True, self.using)
+
+    def raw(self, block: Block) -> None:
+        with connections[self.using].cursor() as cursor:
+            cursor.execute("BEGIN")
+            for step in block.steps:
+                if isinstance(step, Write) and step.name.startswith("raw"):
+                    self.write(step)
+            cursor.execute("COMMIT" if block.kept else "ROLLBACK")
+
+    def compare(self, first: int, amount: int = 6) -> None:
+        """Read some things through the cache and past it, here and elsewhere."""
+        names = sorted(READS)
+        chosen = [names[(first + 7 * n) % len(names)] for n in range(amount)]
+        self.check(chosen)
+        if not self.locked:
+            self.elsewhere.submit(self.check, chosen).result()
+
+    def check(self, names: list[str]) -> None:
+        for name in names:
+            for n in (1, 5):
+                key = f"{name} {n}"
+                cached = default_engine.fetch(key, lambda: READS[name](self.using, n))  # noqa: B023
+                assert cached == READS[name](self.using, n), key
+
+
+SQLITE = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+POSTGRES = pytest.mark.django_db(transaction=True, databases=["default", "other", "postgres"])
+
+
+@pytest.fixture(
+    params=[pytest.param("default", marks=SQLITE), pytest.param("postgres", marks=POSTGRES)]
+)
+def using(request: Any) -> Iterator[str]:
+    """The alias of a database with the catalog in it."""
+    for alias in ("default", "other"):
+        with connections[alias].cursor() as cursor:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = OFF")
+    using: str = request.param
+    for alias in (using, "other"):
+        define_view(alias)
+    yield using
+    for alias in (using, "other"):
+        with connections[alias].cursor() as cursor:
+            cursor.execute("DROP VIEW catalog_sums")
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[ThreadPoolExecutor]:
+    """A thread with connections of its own."""
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+        executor.submit(connections.close_all).result()
+
+
+def test_random_programs(using: str, elsewhere: ThreadPoolExecutor) -> None:
+    @settings(
+        # A program costs a second or so there, and a fraction of one in a file.
+        max_examples=settings().max_examples // (8 if using == "postgres" else 3),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(programs)
+    def check(program: list[Any]) -> None:
+        reset()
+        conf.apply()
+        for alias in (using, "other"):
+            populate(alias)
+        machine = Machine(using, elsewhere)
+        machine.check(sorted(READS))
+        machine.run(program)
+        machine.compare(0, len(READS))
+
+    check()
