@@ -88,12 +88,18 @@ class Settings:
                     f"Unknown option {name!r}.{hint} Options are: {', '.join(sorted(known))}."
                 )
         settings = cls(**{name: _CHECKS[name](name, value) for name, value in options.items()})
-        shared = settings.storage_url or ""
-        if settings.near_max_entries is not None and not shared.startswith(("redis", "unix:")):
+        on_redis = (settings.storage_url or "").startswith(("redis", "unix:"))
+        if settings.near_max_entries is not None and not on_redis:
             raise ConfigurationError(
                 "near_max_entries is a cache in front of Redis, but storage_url is "
                 f"{settings.storage_url!r}. Set storage_url to a Redis URL, or use max_entries to "
                 "bound memory and LMDB storage."
+            )
+        if settings.max_entries is not None and on_redis:
+            raise ConfigurationError(
+                f"max_entries={settings.max_entries} bounds memory and LMDB, but storage_url is a "
+                "Redis, which bounds itself: set its maxmemory and maxmemory-policy, and leave "
+                "max_entries out."
             )
         if settings.cull_frequency is not None and settings.max_entries is None:
             raise ConfigurationError(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zoocache_core import ConfigurationError, Engine, UnsupportedValue
+from zoocache_core import Engine, UnsupportedValue
 from zoocache_core.testing import ManualClock, StorageContract
 
 
@@ -142,32 +142,6 @@ def test_an_evicted_entry_never_comes_back() -> None:
     assert len(gone) == 15
     engine.clear()
     assert engine.get_many([f"k{n}" for n in range(20)]) == {}
-
-
-@pytest.mark.parametrize(("frequency", "left"), [(None, 30), (1, 19), (3, 29), (0, 19), (40, 30)])
-def test_culling_drops_a_share_of_the_entries_at_once(frequency: int | None, left: int) -> None:
-    engine = Engine(max_entries=30, cull_frequency=frequency)
-    for number in range(49):
-        engine.set(f"k{number}", number)
-        assert engine.get(f"k{number}") == number, "a new entry is not among those dropped"
-    assert engine.stats().entries == left
-    assert engine.stats().evictions == 49 - left
-
-
-def test_culling_spares_valid_entries_where_expired_ones_make_room(clock: ManualClock) -> None:
-    engine = Engine(max_entries=4, cull_frequency=2, read_extend_ttl=False, clock=clock)
-    engine.set("short", 1, ttl=1)
-    engine.set_many({"a": 1, "b": 2, "c": 3})
-    clock.advance(1)
-    engine.set("d", 4)
-    assert engine.get_many(["a", "b", "c", "d"]) == {"a": 1, "b": 2, "c": 3, "d": 4}
-    engine.set("d", 5)
-    assert len(engine.get_many(["a", "b", "c", "d"])) == 4, "no new key, nothing to drop"
-
-
-def test_a_cull_frequency_needs_a_limit() -> None:
-    with pytest.raises(ConfigurationError, match="max_entries"):
-        Engine(cull_frequency=3)
 
 
 class Forgetful:

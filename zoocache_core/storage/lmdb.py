@@ -59,7 +59,12 @@ class LmdbStorage:
         self.leases: Leases | None = self._leases
         self.memo = Memo(self._codec.loads, settings.tti_flush_secs, context.on_error)
         self._writer = writer = LmdbWriter(
-            home.entries, self.memo, settings.clock, settings.max_entries, context.on_evict
+            home.entries,
+            self.memo,
+            settings.clock,
+            settings.max_entries,
+            context.on_evict,
+            settings.cull_frequency,
         )
         self.delete = writer.delete
         self.touch = writer.touch

@@ -40,7 +40,10 @@ have used as many meanwhile."""
 
 
 class Crowded(Exception):  # noqa: N818 - an answer: remove entries, then try again
-    """There are not enough free pages."""
+    """There are not enough free pages, or ``entries`` more entries than there should be."""
+
+    def __init__(self, entries: int = 0) -> None:
+        self.entries = entries
 
 
 class Room:
@@ -94,4 +97,5 @@ class Room:
         tree = stat["branch_pages"] + stat["leaf_pages"]
         rewritten = min(tree + 1 + _SPLIT * entries, _TREE_PAGES * entries)
         aside = _LIVES * rewritten + _SPLIT * entries
-        return int(self._pages - tree - stat["overflow_pages"] - aside)
+        free: int = self._pages - tree - stat["overflow_pages"] - aside
+        return free

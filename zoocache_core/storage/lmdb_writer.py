@@ -39,7 +39,8 @@ _ROUNDS = 8
 class LmdbWriter:
     """Writes to ``database`` and keeps ``memo`` up to date with what it has written.
 
-    ``limit``: how many entries there may be, whoever stored them.
+    ``limit``: how many entries there may be, whoever stored them. ``cull_frequency``: one part in
+    so many is removed when they are that many, all if it is 0, only what is in the way if ``None``.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class LmdbWriter:
         clock: Clock,
         limit: int | None,
         on_evict: Callable[[int], None],
+        cull_frequency: int | None = None,
     ) -> None:
         self._database = database
         self._memo = memo
         self._now = clock.monotonic
         self._limit = limit
+        self._cull_frequency = cull_frequency
         self._on_evict = on_evict
         self._room = Room(database)
         self._sweep_at = 0.0
@@ -251,7 +254,18 @@ class LmdbWriter:
         """Make room for one more entry within the limit; how many were evicted."""
         if self._limit is None or shelf.count < self._limit:
             return 0
-        return shelf.evict(shelf.count + 1 - self._limit, self._now())
+        if self._cull_frequency is None:
+            return shelf.evict(shelf.count + 1 - self._limit, self._now())
+        removed, _ = shelf.remove_expired(self._now(), self._room.batch)
+        if shelf.count < self._limit:
+            return removed
+        wanted = shelf.count
+        if self._cull_frequency:
+            wanted = max(wanted // self._cull_frequency, wanted + 1 - self._limit)
+        if wanted > self._room.batch:
+            # Too many for one transaction; none of this one's work is kept.
+            raise Crowded(wanted)
+        return removed + shelf.evict(wanted, self._now())
 
     def _sweep(self, shelf: Shelf, expires: float | None) -> None:
         """Remove some expired entries when that is due; it is when ``expires`` comes, too."""
@@ -281,17 +295,18 @@ class LmdbWriter:
         except (Crowded, NoRoom) as error:
             if patience <= 0:
                 raise GateBusy("room has to be made first") from error
-            crowded = isinstance(error, Crowded)
+            crowded: Crowded | None = error if isinstance(error, Crowded) else None
         for attempt in range(_ROUNDS):
-            if not crowded:
+            if crowded is None:
                 self._database.outwait_readers(attempt)
-            self._make_room(pages, attempt, patience)
+            surplus = 0 if crowded is None else crowded.entries
+            self._make_room(pages, max(attempt, surplus), patience)
             try:
                 return self._database.write(work, pages, patience)
-            except Crowded:
-                crowded = True
+            except Crowded as error:
+                crowded = error
             except NoRoom:
-                crowded = False
+                crowded = None
         raise self._full(pages)
 
     def _full(self, pages: int) -> StorageIsFull:
@@ -308,8 +323,9 @@ class LmdbWriter:
 
         def evict(txn: Any) -> tuple[int, bool]:
             shelf = self._shelf(txn)
-            wanted = max(self._room.entries_to_remove(txn, shelf, pages), least - removed)
-            gone = shelf.evict(min(wanted, self._room.batch), self._now()) if wanted > 0 else 0
+            wanted = max(self._room.entries_to_remove(txn, shelf, pages), least - removed, 0)
+            wanted = min(wanted, shelf.count)
+            gone = shelf.evict(min(wanted, self._room.batch), self._now()) if wanted else 0
             # Also when nothing is left to remove: what was removed before is free only afterwards.
             shelf.save()
             return gone, wanted <= gone and not shelf.pending
