@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
+from contextlib import ExitStack
 
-from benchmarks.measure import HERE, ask
+from benchmarks.measure import HERE, Answer, ask
 from benchmarks.report import growth, machine, markdown, write_json
 from benchmarks.worker import load
+
+REDIS = "ZOOCACHE_BENCH_REDIS"
+"""Environment variable with the URL of the Redis to measure on; one is started if unset."""
 
 
 def suites() -> dict[str, list[str]]:
@@ -41,10 +46,27 @@ def main() -> None:
     only = {"ours", *chosen.contender} if chosen.contender else None
     facts = machine()
     print(", ".join(f"{key} {value}" for key, value in facts.items()), flush=True)
-    answers = []
-    for question in chosen.question or found[chosen.suite]:
+    with ExitStack() as servers:
+        answers = ask_all(chosen, found[chosen.suite], only, servers)
+    if chosen.question or only or chosen.rounds:
+        return
+    path = HERE / "results" / f"{chosen.suite}.json"
+    write_json(path, chosen.suite, answers)
+    print(f"Written: {path.relative_to(HERE.parent)}")
+
+
+def ask_all(
+    chosen: argparse.Namespace, questions: list[str], only: set[str] | None, servers: ExitStack
+) -> list[Answer]:
+    """Ask the chosen questions, with a Redis started before the first that needs one."""
+    answers: list[Answer] = []
+    for question in chosen.question or questions:
         began = time.monotonic()
         file = HERE / chosen.suite / f"{question}.py"
+        if getattr(load(file), "NEEDS_REDIS", False) and REDIS not in os.environ:
+            from tests.servers.redis import RedisServer
+
+            os.environ[REDIS] = servers.enter_context(RedisServer()).url
         variants = []
         for answer in ask(file, only, chosen.rounds):
             variants.append(answer)
@@ -54,11 +76,7 @@ def main() -> None:
             print(f"\n{growth(variants, limit)}", flush=True)
         answers += variants
         print(f"({question}: {time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
-    if chosen.question or only or chosen.rounds:
-        return
-    path = HERE / "results" / f"{chosen.suite}.json"
-    write_json(path, chosen.suite, answers)
-    print(f"Written: {path.relative_to(HERE.parent)}")
+    return answers
 
 
 if __name__ == "__main__":
