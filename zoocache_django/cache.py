@@ -18,10 +18,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from zoocache_core import MISSING
+from zoocache_core import MISSING, operations
 from zoocache_core.flows import arun, run
 from zoocache_core.stamps import forget_misses
-from zoocache_django import operations
 from zoocache_django.cache_base import NO_TIMEOUT, Tags, Timeout
 from zoocache_django.cache_extras import Extras
 

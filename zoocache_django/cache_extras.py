@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from zoocache_core import operations
 from zoocache_core.flows import arun, run
 from zoocache_core.globs import escape, name_of
 from zoocache_core.lock import Lock
-from zoocache_django import operations
 from zoocache_django.cache_base import EngineCache
 
 __all__ = ["Extras"]

@@ -1,11 +1,10 @@
-"""What Django's cache API asks for, as flows over an engine (see ``zoocache_core.flows``).
+"""What the cache APIs of frameworks ask for, as flows over an engine (see ``flows``).
 
 Keys are those that the storage sees. A lifetime is in seconds: infinite for a value that never
 expires, and 0 or less for one that has expired already, which Django's API allows.
 
-What is stored without tags follows Django's rules alone: it does not matter which transaction is
-open, and only the cache's own methods forget it. What has tags follows ours: it is not stored while
-the current transaction has written anything, and what is written to the database may forget it.
+What is stored without tags follows the framework's rules alone. It does not matter which
+transaction is open, and only the cache's own methods forget it.
 """
 
 from __future__ import annotations
@@ -15,8 +14,9 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-from zoocache_core import MISSING, Engine, StorageIsFull, UnsupportedValue, atomic
+from zoocache_core import MISSING, Engine, atomic
 from zoocache_core.calls import Call, call, unwrap
+from zoocache_core.errors import StorageIsFull, UnsupportedValue
 from zoocache_core.flows import Flow
 from zoocache_core.stamps import stamp_of_miss
 from zoocache_core.storage.base import Entry, StorageUnavailable
@@ -288,5 +288,5 @@ def _never(value: Any) -> bool:
 
 
 def pickling_error(error: UnsupportedValue) -> BaseException:
-    """What the pickler itself raised, as callers of Django's caches expect."""
+    """What the pickler itself raised, as callers of such caches expect."""
     return error.__cause__ or error
