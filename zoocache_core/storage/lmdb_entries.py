@@ -5,12 +5,17 @@ One B-tree, in which the first byte of a key says what the rest means:
 ======  ===============================  ===============================================
 key     rest of the key                  value
 ======  ===============================  ===============================================
-``e``   the entry's key, or its digest   tick, then the record (see ``record``)
+``e``   the entry's key, or its digest   tick, number of further parts, then the record
+                                         (see ``record``) or its first part
+``v``   tick, number of the part         a further part of the record
 ``q``   tick                             1 if visited else 0, then the ``e`` key
 ``x``   time of expiry, tick             nothing
 ``m``                                    the counters, see :class:`Shelf`
 ``z``                                    whose database this is (see ``lmdb.home``)
 ======  ===============================  ===============================================
+
+Records of more than a page are cut into parts of a page each. LMDB keeps a value in adjacent pages
+and cannot move it, so that large values would soon find free pages enough but none side by side.
 
 A *tick* is the number of an insertion, so ``q`` is the queue of all entries in the order of their
 arrival. Room is made by removing expired entries first (``x``), then by SIEVE (Zhang et al.,
@@ -26,12 +31,28 @@ from struct import Struct
 from typing import Any
 
 from zoocache_core.lmdb.database import LINEAGE
-from zoocache_core.record import times_of
+from zoocache_core.record import times_of, with_expiry
 
-__all__ = ["TICK_BYTES", "Shelf", "address_of", "count_entries"]
+__all__ = [
+    "PART_BYTES",
+    "PREFIX_BYTES",
+    "TICK_BYTES",
+    "Shelf",
+    "address_of",
+    "count_entries",
+    "find",
+]
 
 TICK_BYTES = 8
-"""Length of the tick before a record."""
+PREFIX_BYTES = 12
+"""Length of the tick, and of all that comes before a record."""
+
+PART_BYTES = 4080
+"""What fits into the smallest page beside LMDB's own header."""
+
+_ONE_PART = bytes(4)
+_INLINE = 2000
+"""Smaller values lie in the pages of the tree, roughly, and larger ones in pages of their own."""
 
 _LONGEST = 400
 """Bytes of a key that is used as it is; LMDB takes 511. Longer ones are hashed."""
@@ -40,13 +61,11 @@ _COUNTERS = b"m"
 _FORMAT = Struct("<QQQQQ")
 _NO_COUNTERS = bytes(_FORMAT.size)
 
-_LEAST_PAGE = 4096
-"""Bytes of the smallest page. Values of more than half a page have pages of their own."""
-
 _MOST_SPARED = 256
 """Visited entries that the hand passes in one go; then it takes what it finds."""
 
 _pack_number = Struct(">Q").pack
+_pack_part = Struct(">I").pack
 _time = Struct(">d")
 
 
@@ -63,6 +82,21 @@ def count_entries(txn: Any) -> int:
     """How many entries there are."""
     found = txn.get(_COUNTERS)
     return 0 if found is None else int(_FORMAT.unpack(found)[1])
+
+
+def find(txn: Any, address: bytes) -> bytes | None:
+    """What lies at ``address``, all parts of it."""
+    raw: bytes | None = txn.get(address)
+    if raw is None or raw[TICK_BYTES:PREFIX_BYTES] == _ONE_PART:
+        return raw
+    parts = [raw, *(txn.get(key, b"") for key in _further_parts(raw))]
+    return b"".join(parts)
+
+
+def _further_parts(raw: bytes) -> Iterator[bytes]:
+    place = b"v" + raw[:TICK_BYTES]
+    for number in range(int.from_bytes(raw[TICK_BYTES:PREFIX_BYTES], "big")):
+        yield place + _pack_part(number)
 
 
 class Shelf:
@@ -86,6 +120,9 @@ class Shelf:
         "pending",
     )
 
+    count: int
+    pending: int
+
     def __init__(self, txn: Any, marks: set[bytes]) -> None:
         self._txn = txn
         self._marks = marks
@@ -101,8 +138,8 @@ class Shelf:
         if counters != self._saved:
             self._txn.put(_COUNTERS, counters)
 
-    def put(self, address: bytes, old: bytes | None, record: bytes, expires: float | None) -> bytes:
-        """Store ``record`` where ``old`` is, and return what lies there now."""
+    def put(self, address: bytes, old: bytes | None, record: bytes, expires: float | None) -> None:
+        """Store ``record`` at ``address``, where the first part of what was there is ``old``."""
         txn = self._txn
         if old is None:
             self._tick += 1
@@ -114,8 +151,27 @@ class Shelf:
             self._take_away(tick, old)
         if expires is not None:
             txn.put(b"x" + _time.pack(expires) + tick, b"")
-        raw = tick + record
-        txn.put(address, raw)
+        if len(record) <= PART_BYTES - PREFIX_BYTES:
+            txn.put(address, tick + _ONE_PART + record)
+        else:
+            self._put_parts(address, tick, record)
+
+    def _put_parts(self, address: bytes, tick: bytes, record: bytes) -> None:
+        first = PART_BYTES - PREFIX_BYTES
+        starts = range(first, len(record), PART_BYTES)
+        raw = tick + _pack_part(len(starts)) + record[:first]
+        self._txn.put(address, raw)
+        for key, start in zip(_further_parts(raw), starts, strict=True):
+            self._txn.put(key, record[start : start + PART_BYTES])
+
+    def extend(self, address: bytes, old: bytes, expires: float | None, ttl: float | None) -> bytes:
+        """Give the entry another time of expiry and ttl; the first part of what is there now."""
+        tick = old[:TICK_BYTES]
+        self._unschedule(tick, old)
+        if expires is not None:
+            self._txn.put(b"x" + _time.pack(expires) + tick, b"")
+        raw = old[:PREFIX_BYTES] + with_expiry(old[PREFIX_BYTES:], expires, ttl)
+        self._txn.put(address, raw)
         return raw
 
     def remove(self, address: bytes) -> bool:
@@ -131,10 +187,17 @@ class Shelf:
         self.count -= 1
         return True
 
-    def _take_away(self, tick: bytes, raw: bytes) -> None:
-        if len(raw) > _LEAST_PAGE // 2:
-            self._freed += len(raw) // _LEAST_PAGE + 1
-        expires, _ = times_of(raw, TICK_BYTES)
+    def _take_away(self, tick: bytes, old: bytes) -> None:
+        """Remove what belongs to an entry beside its first part and its place in the queue."""
+        self._unschedule(tick, old)
+        if len(old) > _INLINE:
+            self._freed += 1
+            for key in _further_parts(old):
+                self._txn.delete(key)
+                self._freed += 1
+
+    def _unschedule(self, tick: bytes, old: bytes) -> None:
+        expires, _ = times_of(old, PREFIX_BYTES)
         if expires is not None:
             self._txn.delete(b"x" + _time.pack(expires) + tick)
 

@@ -16,7 +16,7 @@ from zoocache_core.errors import UnsupportedValue
 from zoocache_core.record import decode_record, times_of
 from zoocache_core.snapshot import unverified_snapshot
 from zoocache_core.storage.base import Entry
-from zoocache_core.storage.lmdb_entries import TICK_BYTES, address_of
+from zoocache_core.storage.lmdb_entries import PREFIX_BYTES, TICK_BYTES, address_of, find
 
 __all__ = ["SETTLED", "LmdbEntry", "Memo"]
 
@@ -65,14 +65,14 @@ class Memo:
         number = txn.id()
         if entry is not None and entry.seen == number:
             return entry
-        raw = txn.get(address_of(key))
+        raw = find(txn, address_of(key))
         if raw is None:
             self._entries.pop(key, None)
             return None
         if entry is not None and entry.raw == raw:
             entry.seen = number
             return entry
-        record = decode_record(memoryview(raw)[TICK_BYTES:])
+        record = decode_record(memoryview(raw)[PREFIX_BYTES:])
         if record is None:
             self._on_error("decode", ValueError(f"what is stored under {key!r} is no record"))
             return None
@@ -105,7 +105,7 @@ class Memo:
 
     def extended(self, entry: LmdbEntry, raw: bytes, number: int) -> None:
         """Note that transaction ``number`` has written ``entry`` with another time of expiry."""
-        entry.expires, _ = times_of(raw, TICK_BYTES)
+        entry.expires, _ = times_of(raw, PREFIX_BYTES)
         self._schedule(entry)
         entry.raw, entry.seen = raw, number
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from zoocache_core.lmdb.database import Database
-from zoocache_core.storage.lmdb_entries import Shelf
+from zoocache_core.storage.lmdb_entries import PART_BYTES, Shelf
 
 __all__ = ["Crowded", "Room"]
 
@@ -27,6 +27,9 @@ one's, and that of one which removes entries afterwards."""
 
 _SPLIT = 2
 """Pages by which the tree may grow when an entry is stored."""
+
+_PARTS_PER_LEAF = 40
+"""At least so many parts are found through one page of the tree."""
 
 _BREATH = 64
 """Pages that are freed at once beyond what is needed, so that not every write has to make room."""
@@ -50,9 +53,11 @@ class Room:
     """What is known of the free pages of ``database``."""
 
     def __init__(self, database: Database) -> None:
-        self._page = page = database.page_size
+        page = database.page_size
         self._pages = database.map_size // page - _META_PAGES
         self._small = page // 8
+        # Pages of the tree are at least half full; smaller pages hold one part each.
+        self._parts_per_page = max(page // (2 * PART_BYTES), 1)
         self._breath = min(_BREATH, self._pages // _SHARE)
         self.batch = min(max(self._pages // (_LIVES * _TREE_PAGES * _SHARE), 1), 64)
         """How many entries one transaction may write or remove."""
@@ -63,8 +68,8 @@ class Room:
         """How many pages of its own, or new pages of the tree, a record may take."""
         if length < self._small:
             return 1
-        # Values of more than half a page, roughly, have pages of their own.
-        return 2 if 2 * length < self._page else length // self._page + 2
+        parts = length // PART_BYTES + 1
+        return parts // self._parts_per_page + parts // _PARTS_PER_LEAF + 2
 
     def could_hold(self, pages: int) -> bool:
         """Whether ``pages`` are no more than half of what there is room for when all is empty."""
@@ -86,9 +91,10 @@ class Room:
     def entries_to_remove(self, txn: Any, shelf: Shelf, pages: int) -> int:
         """About how many entries have to go for ``pages`` to be free; 0 if none."""
         free = self._count(txn, self.batch)
-        if free >= pages or not shelf.count:
+        missing = pages - free
+        if missing <= 0 or not shelf.count:
             return 0
-        missing = pages + self._breath - free
+        missing += self._breath
         return max(missing * shelf.count // (self._pages - free), 1)
 
     def _count(self, txn: Any, entries: int) -> int:
@@ -97,5 +103,4 @@ class Room:
         tree = stat["branch_pages"] + stat["leaf_pages"]
         rewritten = min(tree + 1 + _SPLIT * entries, _TREE_PAGES * entries)
         aside = _LIVES * rewritten + _SPLIT * entries
-        free: int = self._pages - tree - stat["overflow_pages"] - aside
-        return free
+        return int(self._pages - tree - stat["overflow_pages"] - aside)

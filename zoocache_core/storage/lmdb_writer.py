@@ -16,7 +16,7 @@ from zoocache_core.lmdb.database import Database, NoRoom
 from zoocache_core.lmdb.gate import PATIENCE, GateBusy
 from zoocache_core.record import encode_record, times_of, with_expiry
 from zoocache_core.storage.base import Entry, StorageUnavailable
-from zoocache_core.storage.lmdb_entries import TICK_BYTES, Shelf, address_of
+from zoocache_core.storage.lmdb_entries import PREFIX_BYTES, TICK_BYTES, Shelf, address_of, find
 from zoocache_core.storage.lmdb_memo import LmdbEntry, Memo
 from zoocache_core.storage.lmdb_room import Crowded, Room
 
@@ -138,8 +138,7 @@ class LmdbWriter:
         def touch(txn: Any) -> bool:
             raw = _unexpired(txn.get(address), now)
             if raw is not None:
-                record = with_expiry(raw[TICK_BYTES:], expires, ttl)
-                self._shelf(txn).put(address, raw, record, expires)
+                self._shelf(txn).extend(address, raw, expires, ttl)
             return raw is not None
 
         return self._write(touch, 0, patience)
@@ -159,7 +158,7 @@ class LmdbWriter:
         pages = self._room.pages_for(len(record))
 
         def replace(txn: Any) -> tuple[bool, int]:
-            old = txn.get(address)
+            old = find(txn, address)
             found = _unexpired(old, now)
             if found != wanted:
                 return False, 0
@@ -171,7 +170,7 @@ class LmdbWriter:
                 self._room.check(txn, shelf, pages)
                 new, expires = record, entry.expires
                 if keep_expiry and found is not None:
-                    expires, ttl = times_of(found, TICK_BYTES)
+                    expires, ttl = times_of(found, PREFIX_BYTES)
                     new = with_expiry(record, expires, ttl)
                 if old is None:
                     evicted = self._keep_limit(shelf)
@@ -215,11 +214,10 @@ class LmdbWriter:
             raw = txn.get(address)
             if raw is None or raw[:TICK_BYTES] != entry.tick:
                 return None
-            expires, ttl = times_of(raw, TICK_BYTES)
+            expires, ttl = times_of(raw, PREFIX_BYTES)
             if ttl is None or expires is None or now + ttl <= expires:
                 return None
-            record = with_expiry(raw[TICK_BYTES:], now + ttl, ttl)
-            new = self._shelf(txn).put(address, raw, record, now + ttl)
+            new = self._shelf(txn).extend(address, raw, now + ttl, ttl)
             return (new, txn.id()) if raw == entry.raw else None
 
         written = self._try(extend)
@@ -297,10 +295,9 @@ class LmdbWriter:
                 raise GateBusy("room has to be made first") from error
             crowded: Crowded | None = error if isinstance(error, Crowded) else None
         for attempt in range(_ROUNDS):
-            if crowded is None:
+            least = 1 << attempt if crowded is None else crowded.entries
+            if not self._make_room(pages, least, patience):
                 self._database.outwait_readers(attempt)
-            surplus = 0 if crowded is None else crowded.entries
-            self._make_room(pages, max(attempt, surplus), patience)
             try:
                 return self._database.write(work, pages, patience)
             except Crowded as error:
@@ -317,8 +314,8 @@ class LmdbWriter:
             f"{database.map_size} bytes of it."
         )
 
-    def _make_room(self, pages: int, least: int, patience: float) -> None:
-        """Remove entries until ``pages`` are free, and ``least`` entries."""
+    def _make_room(self, pages: int, least: int, patience: float) -> bool:
+        """Remove entries until ``pages`` are free, and ``least`` entries; whether that was done."""
         removed = 0
 
         def evict(txn: Any) -> tuple[int, bool]:
@@ -339,6 +336,7 @@ class LmdbWriter:
             removed += gone
         if removed:
             self._on_evict(removed)
+        return done
 
 
 def _record_of(entry: Entry) -> bytes:
@@ -351,5 +349,5 @@ def _record_of(entry: Entry) -> bytes:
 def _unexpired(raw: bytes | None, now: float) -> bytes | None:
     if raw is None:
         return None
-    expires, _ = times_of(raw, TICK_BYTES)
+    expires, _ = times_of(raw, PREFIX_BYTES)
     return raw if expires is None or expires > now else None
