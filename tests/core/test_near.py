@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zoocache_core.assembly import Context
 from zoocache_core.events import Stats
-from zoocache_core.lease import Lease, leased_hit
+from zoocache_core.lease import Lease
+from zoocache_core.settings import Settings
 from zoocache_core.storage.base import Entry
 from zoocache_core.storage.memory import MemoryStorage
 from zoocache_core.storage.near import NearStorage
@@ -70,6 +72,10 @@ class Far(MemoryStorage):
         return count
 
 
+def nothing(*_: Any) -> None:
+    """For what nobody listens to."""
+
+
 class Cache:
     def __init__(self, max_entries: int = 100, strong: bool = False) -> None:
         self.clock = ManualClock()
@@ -77,18 +83,11 @@ class Cache:
         self.lease = Lease(self.clock, TERM)
         self.lease.renew(self.clock.monotonic())
         self.far = Far(self.trie, self.clock)
-        self.near = NearStorage(
-            self.far,
-            self.lease,
-            self.trie,
-            self.clock,
-            max_entries,
-            max_age=TERM,
-            asks=lambda: None,
-            strong=strong,
-        )
-        self.stats = Stats()
-        self.hit = leased_hit(self.near.peek, self.lease, self.trie, self.clock, False, self.stats)
+        settings = Settings(clock=self.clock, max_staleness=TERM)
+        context = Context(settings, self.trie, nothing, nothing, nothing, Stats())
+        follow = nothing if strong else None
+        self.near = NearStorage(self.far, self.lease, context, max_entries, follow)
+        self.hit = self.near.hot_path()
 
     def entry(self, held: object, ttl: float | None = None, deps: tuple[str, ...] = ()) -> Entry:
         expires = None if ttl is None else self.clock.monotonic() + ttl

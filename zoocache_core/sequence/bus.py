@@ -17,7 +17,6 @@ from zoocache_core.lease import Lease
 from zoocache_core.redis.authority import Authority
 from zoocache_core.sequence.follower import Follower
 from zoocache_core.sequence.redis import RedisSequence
-from zoocache_core.storage.base import StorageUnavailable
 from zoocache_core.trie import PrefixTrie
 
 __all__ = ["BusSequence", "FollowedSequence"]
@@ -49,7 +48,10 @@ class FollowedSequence(RedisSequence):
 
 
 class BusSequence(FollowedSequence):
-    """For entries on which the bus's Redis has no say. The link to it belongs to this sequence."""
+    """For entries on which the bus's Redis has no say. The link to it belongs to this sequence.
+
+    ``authority`` names that Redis; entries that another one numbered mean nothing to it.
+    """
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class BusSequence(FollowedSequence):
     ) -> None:
         super().__init__(authority, follower, trie, on_error)
         self.leased = lease.current
+        self.authority = str(authority.link.address)
         self._lease = lease
         self._now = clock.monotonic
         self._asking = threading.Lock()

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import lmdb
 
-from zoocache_core.assembly import Context, Parts
+from zoocache_core.assembly import Context, Parts, bus
 from zoocache_core.codec import Codec
 from zoocache_core.lmdb.gate import GateBusy
 from zoocache_core.lmdb.home import Home, open_home
@@ -204,11 +204,13 @@ async def _write_soon(write: Callable[..., T], size: int, *arguments: Any) -> T:
 
 
 def build(context: Context) -> Parts:
-    """Entries and invalidations in one LMDB directory.
+    """Entries in an LMDB directory, and invalidations too unless there is a bus.
 
     Raises:
         ConfigurationError: the directory cannot be used; the message says why.
     """
+    if context.settings.bus_url is not None:
+        return _with_bus(context)
     home = open_home(context.settings, "lmdb")
     sequence = LmdbSequence(home, context)
     # Each of the two closes the home once.
@@ -221,3 +223,20 @@ def build(context: Context) -> Parts:
         hit=lmdb_hit(context, home, storage, sequence),
         position=sequence.position,
     )
+
+
+def _with_bus(context: Context) -> Parts:
+    numbers, lease = bus(context)
+    home = open_home(context.settings, numbers.authority)
+    storage = LmdbStorage(home, context, _keep)
+    return Parts(
+        storage,
+        numbers,
+        local=False,
+        hit=lmdb_hit(context, home, storage, lease),
+        position=numbers.position,
+    )
+
+
+def _keep() -> None:
+    """The bus keeps the trie up to date; there is nothing to refresh it from here."""

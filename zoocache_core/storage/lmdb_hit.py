@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import lmdb
 
 from zoocache_core.fastpaths import Hit
+from zoocache_core.lease import Lease
 from zoocache_core.storage.lmdb_memo import SETTLED
 
 if TYPE_CHECKING:
@@ -23,15 +24,22 @@ if TYPE_CHECKING:
 __all__ = ["lmdb_hit"]
 
 
-def lmdb_hit(context: Context, home: Home, storage: LmdbStorage, sequence: LmdbSequence) -> Hit:
-    """A :data:`~zoocache_core.fastpaths.Hit` that sees whatever any process has written."""
+def lmdb_hit(
+    context: Context, home: Home, storage: LmdbStorage, numbers: LmdbSequence | Lease
+) -> Hit:
+    """A :data:`~zoocache_core.fastpaths.Hit` that sees whatever any process has written.
+
+    What was invalidated is told by LMDB as well, or else by a bus, which gives a lease.
+    """
     entries, tags, memo = home.entries, home.tags, storage.memo
     remembered, recall, ready = memo.get, memo.recall, memo.ready
     trie, counts = context.trie, context.counts
     valid = trie.valid
     now = context.settings.clock.monotonic
     sliding = context.settings.read_extend_ttl
-    failure = lmdb.Error
+    failure = (lmdb.Error, OSError)
+    lease = numbers if isinstance(numbers, Lease) else None
+    sequence = None if isinstance(numbers, Lease) else numbers
 
     def hit(key: str) -> Entry | None:
         entry = remembered(key)
@@ -45,11 +53,14 @@ def lmdb_hit(context: Context, home: Home, storage: LmdbStorage, sequence: LmdbS
                 storage.note_visits_if_due()
             else:
                 txn.abort()
-            # After the entry, so that it covers the entry's stamp.
-            txn = tags.begin()
-            current = txn.id() == sequence.applied
-            txn.abort()
-            if not current and not sequence.catch_up():
+            if sequence is not None:
+                # After the entry, so that it covers the entry's stamp.
+                txn = tags.begin()
+                current = txn.id() == sequence.applied
+                txn.abort()
+                if not current and not sequence.catch_up():
+                    return None
+            elif now() >= lease.until:  # type: ignore[union-attr]
                 return None
         except failure:
             return None

@@ -18,13 +18,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zoocache_core.clock import Clock
-from zoocache_core.lease import Lease
+from zoocache_core.fastpaths import Hit
+from zoocache_core.lease import Lease, leased_hit
 from zoocache_core.storage.base import Entry, Frozen, Leases, Storage
 from zoocache_core.storage.memory import MemoryStorage
-from zoocache_core.trie import PrefixTrie
+
+if TYPE_CHECKING:
+    from zoocache_core.assembly import Context
 
 __all__ = ["NearStorage"]
 
@@ -38,34 +40,41 @@ entry that is read more often than that never expires."""
 class NearStorage:
     """``far`` behind at most ``max_entries`` copies of its entries.
 
-    ``asks`` is called before a read of ``far``. ``strong`` says that such a read brings the trie up
-    to date, and so renews the lease.
+    Where reads of ``far`` are strong, in that they bring the trie up to date, they renew the lease;
+    ``follow`` is then called before them, and sees that somebody renews it from then on.
     """
 
     def __init__(
         self,
         far: Storage,
         lease: Lease,
-        trie: PrefixTrie,
-        clock: Clock,
+        context: Context,
         max_entries: int,
-        max_age: float,
-        asks: Callable[[], None],
-        strong: bool,
+        follow: Callable[[], None] | None = None,
     ) -> None:
+        settings = context.settings
         self.far = far
         self.leases: Leases | None = far.leases
         self._lease = lease
-        self._trie = trie
-        self._now = clock.monotonic
-        self._max_age = max_age
-        self._asks = asks
-        self._strong = strong
+        self._context = context
+        self._trie = context.trie
+        self._now = settings.clock.monotonic
+        self._max_age = settings.max_staleness
+        self._follow = follow
         # Copies dropped for want of room are not evictions: the originals are still there.
-        self._near = MemoryStorage(trie, clock, max_entries, False, lambda count: None)
+        self._near = MemoryStorage(
+            context.trie, settings.clock, max_entries, False, lambda count: None
+        )
         self._lock = threading.Lock()
         self._writes = [0] * _GROUPS
         self.peek: Callable[[str], Entry | None] = self._near.peek
+
+    def hot_path(self) -> Hit:
+        """Hits on copies, for ``assembly.Parts``."""
+        context = self._context
+        return leased_hit(
+            self.peek, self._lease, self._trie, context.settings.clock, False, context.counts
+        )
 
     def freeze(self, key: str, value: Any) -> Frozen:
         return self.far.freeze(key, value)
@@ -116,14 +125,15 @@ class NearStorage:
         return copy if self._trie.valid(copy.deps, copy.stamp, key) else None
 
     def _question(self, keys: list[str]) -> _Question:
-        self._asks()
+        if self._follow is not None:
+            self._follow()
         return _Question(self._now(), {key: self._writes[_group(key)] for key in keys})
 
     def _keep(
         self, found: dict[str, Entry | None], question: _Question, entries: list[Entry | None]
     ) -> None:
         """Copy what was found, unless this process has written the key since it asked."""
-        if self._strong:
+        if self._follow is not None:
             self._lease.renew(question.asked)
         with self._lock:
             for (key, writes), entry in zip(question.writes.items(), entries, strict=True):
