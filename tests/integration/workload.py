@@ -42,6 +42,8 @@ class Task:
     """How long to go on at least."""
     allowed: float = 0.0
     """Staleness, in seconds, that the configuration permits towards other processes."""
+    reads_only: bool = False
+    """Whoever writes learns thereby what others invalidated; a process that only reads does not."""
     shape: Shape = field(default_factory=Shape)
 
 
@@ -62,6 +64,7 @@ class Actor:
         self.truth = truth
         self.shape = task.shape
         self.allowed = task.allowed
+        self.reads_only = task.reads_only
         self.own = range(task.first_writer, task.first_writer + ACTORS)
         self.writer = task.first_writer + index
         self.random = random.Random(task.seed * 1000 + index)
@@ -90,6 +93,9 @@ class Actor:
     def item(self) -> int:
         # Some items are read and written far more than others.
         return min(self.random.randrange(self.shape.items), self.random.randrange(self.shape.items))
+
+    def share_of_reads(self, reads: float) -> float:
+        return reads if self.reads_only else 1.0
 
     def pause(self) -> float:
         """How long a computation takes between reading the data and returning: often nothing."""
@@ -182,7 +188,7 @@ def act(actor: Actor) -> Callable[[], None]:
             truth.note_returned(number, actor.writer, count)
 
     def operation() -> None:
-        kind, number = choose.random(), actor.item()
+        kind, number = choose.random() * actor.share_of_reads(0.86), actor.item()
         group = shape.group_of(number)
         asked = time.monotonic()
         if kind < 0.55:
@@ -238,7 +244,7 @@ def act_async(actor: Actor) -> Callable[[], Coroutine[Any, Any, None]]:
             truth.note_returned(number, actor.writer, count)
 
     async def operation() -> None:
-        kind, number = choose.random(), actor.item()
+        kind, number = choose.random() * actor.share_of_reads(0.88), actor.item()
         group = shape.group_of(number)
         asked = time.monotonic()
         if kind < 0.60:
