@@ -167,6 +167,7 @@ class Authority:
             BusUnavailable: ``strict``, and it has not. They will be delivered all the same.
         """
         try:
+            self.link.check()
             self.link.converse(self._deliver(tags))
         except StorageUnavailable as error:
             return self._postpone(tags, strict, error)
@@ -178,6 +179,7 @@ class Authority:
     async def apublish(self, tags: Sequence[str], strict: bool = False) -> bool:
         """:meth:`publish` without blocking the event loop."""
         try:
+            self.link.check(may_try=False)
             await self.link.aconverse(self._deliver(tags))
         except StorageUnavailable as error:
             return self._postpone(tags, strict, error)
@@ -248,11 +250,11 @@ class Authority:
 
     def close(self) -> None:
         """Try once more to deliver what waits in the outbox."""
-        if self.outbox:
-            try:
-                self.link.converse(self._deliver())
-            except StorageUnavailable as error:
-                self._on_error("publish", error)
+        if self.outbox and not self.link.restore():
+            self._on_error(
+                "publish",
+                StorageUnavailable(f"{len(self.outbox)} invalidations could not be delivered"),
+            )
 
     def locks(self) -> Iterable[Any]:
         return (self._trie.lock, self.outbox.lock)

@@ -56,7 +56,7 @@ class Link:
         self.greet: Callable[[], Dialogue[None]] = _nothing
         self.deliver: Callable[[], Dialogue[None]] = _nothing
         self.pending: Callable[[], bool] = lambda: False
-        self.breaker = Breaker(self._heal, lambda: self.pending())
+        self.breaker = Breaker(self.restore, lambda: self.pending())
         self._on_recovery = on_recovery
         self._idle: deque[Wire] = deque()
         self._wires: set[Wire] = set()
@@ -69,7 +69,7 @@ class Link:
 
     def exchange(self, request: Request) -> Replies:
         """The replies to ``request``."""
-        self._check()
+        self.check()
         try:
             wire = self._idle.pop()
         except IndexError:
@@ -173,7 +173,7 @@ class Link:
 
     async def aexchange(self, request: Request) -> Replies:
         """:meth:`exchange` without blocking the event loop."""
-        self._check(may_try=False)
+        self.check(may_try=False)
         pool = await self._loops.pool()
         if pool.idle:
             wire = pool.idle.pop()
@@ -248,11 +248,12 @@ class Link:
 
     # Down and up
 
-    def _check(self, may_try: bool = True) -> None:
+    def check(self, may_try: bool = True) -> None:
+        """Raise ``StorageUnavailable`` if the server is known to be down."""
         reason = self.breaker.reason
         if reason is None:
             return
-        if not (may_try and self.breaker.overdue() and self._heal()):
+        if not (may_try and self.breaker.overdue() and self.restore()):
             raise StorageUnavailable(f"Redis at {masked(self.address.url)} is down: {reason}")
 
     def failed(self, error: BaseException) -> StorageUnavailable:
@@ -266,7 +267,7 @@ class Link:
             f"Redis at {masked(self.address.url)}: {str(error) or type(error).__name__}"
         )
 
-    def _heal(self) -> bool:
+    def restore(self) -> bool:
         """Reach the server, deliver what is pending and close the circuit; whether it worked."""
         wire = None
         try:

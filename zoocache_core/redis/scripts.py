@@ -138,6 +138,11 @@ end
 SYNC = Script(
     _PRELUDE
     + """
+-- What a replica has, its master may have outdated already.
+if not string.find(redis.call('INFO', 'replication'), 'role:master', 1, true) then
+  return redis.error_reply('READONLY this server is a replica')
+end
+
 -- The server was restarted or replaced, and may have lost writes; or a key was lost.
 if not intact() or redis.call('HGET', meta, 'run') ~= run_id() then rebuild() end
 
