@@ -128,6 +128,9 @@ def call(
         if leads:
             recheck = flights.landed != landed_before and not request.refresh
             return (yield from _lead(engine, request, flight, recheck))
+        if _unknowable(engine, flight):
+            overdue = flight
+            continue
         held = flights.led_by(outer)
         if flights.wait_would_never_end(flight, held, loop if blocking else None):
             # Re-entry, the simplest case: the caller is the flight it would have to wait for.
@@ -150,6 +153,14 @@ def call(
             return None, error
         return entry.value(), None  # type: ignore[union-attr]
     return (yield from _alone(engine, request, outer))
+
+
+def _unknowable(engine: Runtime, flight: Flight) -> bool:
+    """Whether what ``flight`` brings may be too old: nobody can say what was invalidated since."""
+    leased = engine.sequence.leased
+    if leased is None or leased():
+        return False
+    return engine.now() - flight.began >= engine.settings.max_staleness
 
 
 def _alone(engine: Runtime, request: Call, outer: Scope | None) -> Flow[Outcome]:

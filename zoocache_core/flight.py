@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -41,14 +42,16 @@ class Flight:
     """One computation under way.
 
     ``scope`` collects what the computation has read so far; ``loop`` is the event loop that runs
-    it, if one does; ``waits_for`` are the flights that the computation itself is waiting for.
+    it, if one does; ``waits_for`` are the flights that the computation itself is waiting for;
+    ``began`` is when it started, in seconds of the clock's ``monotonic``.
     """
 
-    __slots__ = ("_future", "landing", "loop", "scope", "waits_for")
+    __slots__ = ("_future", "began", "landing", "loop", "scope", "waits_for")
 
-    def __init__(self, scope: Scope, loop: asyncio.AbstractEventLoop | None) -> None:
+    def __init__(self, scope: Scope, loop: asyncio.AbstractEventLoop | None, began: float) -> None:
         self.scope = scope
         self.loop = loop
+        self.began = began
         self.landing: Landing | None = None
         self.waits_for: set[Flight] = set()
         # Made by the first waiter: most flights have none, and a Future costs more than the rest.
@@ -77,9 +80,10 @@ class Flight:
 class Flights:
     """The flights of one engine, by key. ``landed`` counts those that have ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
         self.lock = threading.Lock()
         self.landed = 0
+        self._now = now
         self._by_key: dict[str, Flight] = {}
 
     def __len__(self) -> int:
@@ -109,7 +113,7 @@ class Flights:
                 if flight._future is None:
                     flight._future = Future()
                 return flight, False
-            flight = self._by_key[key] = Flight(scope, loop)
+            flight = self._by_key[key] = Flight(scope, loop, self._now())
             return flight, True
 
     def land(self, key: str, flight: Flight, landing: Landing) -> None:

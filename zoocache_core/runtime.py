@@ -134,7 +134,7 @@ class Runtime:
         self.counts = counts
         self.sinks = settings.events
         self.now = settings.clock.monotonic
-        self.flights = Flights()
+        self.flights = Flights(settings.clock.monotonic)
         self.flight_timeout = settings.flight_timeout
         self.storage = parts.storage
         self.sequence = parts.sequence

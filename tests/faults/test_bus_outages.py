@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -231,3 +232,32 @@ def test_reads_do_not_wait_for_a_server_that_is_known_to_be_down(
     # Each of these would take a second if it asked.
     assert not wait_until(lambda: has(engine, "k"), 0.5)
     assert engine.stats().errors > 10
+
+
+def test_without_the_bus_nobody_waits_for_a_computation_that_began_too_long_ago(
+    private_redis: RedisServer, start: Start
+) -> None:
+    clock = ManualClock()
+    engine = start(clock=clock, max_staleness=5)
+    source, began, go_on = ["old"], threading.Event(), threading.Event()
+    answers: list[str] = []
+
+    @engine.cacheable(deps="t")
+    def read() -> str:
+        value = source[0]
+        if value == "old":
+            began.set()
+            assert go_on.wait(SOON)
+        return value
+
+    leader = threading.Thread(target=lambda: answers.append(read()))
+    leader.start()
+    assert began.wait(SOON)
+    private_redis.freeze()
+    # Elsewhere the data change and are invalidated, which cannot be known here.
+    source[0] = "new"
+    clock.advance(5)
+    assert read() == "new"
+    go_on.set()
+    leader.join()
+    assert answers == ["old"]
