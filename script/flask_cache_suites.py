@@ -5,8 +5,7 @@ are installed are fetched from the package index, through pip. Where they cannot
 tested, and the last line says so.
 
 What is written for their `SimpleCache` runs on ours: in memory, and cachelib's also on Redis. Left
-out are tests that look into the dict or the serializer of a SimpleCache, and those that need servers
-on fixed ports or test another backend.
+out are tests that look into a SimpleCache, and those of other backends.
 """
 
 from __future__ import annotations
