@@ -1,0 +1,1 @@
+"""The notes, tested through their own pages."""
