@@ -93,6 +93,11 @@ def find(txn: Any, address: bytes) -> bytes | None:
     return b"".join(parts)
 
 
+def is_simple(raw: bytes) -> bool:
+    """Whether an entry is no more than its first part: nothing follows it, it never expires."""
+    return len(raw) < _INLINE and times_of(raw, PREFIX_BYTES)[0] is None
+
+
 def _further_parts(raw: bytes) -> Iterator[bytes]:
     place = b"v" + raw[:TICK_BYTES]
     for number in range(int.from_bytes(raw[TICK_BYTES:PREFIX_BYTES], "big")):

@@ -75,6 +75,11 @@ class Room:
         """Whether ``pages`` are no more than half of what there is room for when all is empty."""
         return pages <= max((self._pages - _LIVES * _TREE_PAGES - _SPLIT) // 2, 1)
 
+    def ample(self) -> bool:
+        """Whether a small record needs no :meth:`check`, so much was free when last counted."""
+        self._used += 2
+        return self._used * _LOOKS <= self._free
+
     def check(self, txn: Any, shelf: Shelf, pages: int, entries: int = 1) -> None:
         """See that there is room for ``entries`` entries that fill ``pages``.
 

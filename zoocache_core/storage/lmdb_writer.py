@@ -16,7 +16,14 @@ from zoocache_core.lmdb.database import Database, NoRoom
 from zoocache_core.lmdb.gate import PATIENCE, GateBusy
 from zoocache_core.record import encode_record, times_of, with_expiry
 from zoocache_core.storage.base import Entry, StorageUnavailable
-from zoocache_core.storage.lmdb_entries import PREFIX_BYTES, TICK_BYTES, Shelf, address_of, find
+from zoocache_core.storage.lmdb_entries import (
+    PREFIX_BYTES,
+    TICK_BYTES,
+    Shelf,
+    address_of,
+    find,
+    is_simple,
+)
 from zoocache_core.storage.lmdb_memo import LmdbEntry, Memo
 from zoocache_core.storage.lmdb_room import Crowded, Room
 
@@ -69,15 +76,26 @@ class LmdbWriter:
             StorageIsFull: there is no room even after eviction.
         """
         address, record, expires = address_of(key), _record_of(entry), entry.expires
-        pages = self._room.pages_for(len(record))
+        room = self._room
+        pages = room.pages_for(len(record))
 
         def store(txn: Any) -> int:
-            shelf = self._shelf(txn)
-            self._room.check(txn, shelf, pages)
             old = txn.get(address)
-            evicted = 0
-            if old is None and self._limit is not None:
-                evicted = self._keep_limit(shelf)
+            self._unswept += 1
+            if (
+                old is not None
+                and expires is None
+                and pages == 1
+                and self._unswept < _UNSWEPT
+                and room.ample()
+                and is_simple(old)
+            ):
+                # Nothing but the record changes.
+                txn.put(address, old[:PREFIX_BYTES] + record)
+                return 0
+            shelf = self._shelf(txn)
+            room.check(txn, shelf, pages)
+            evicted = 0 if old is not None else self._keep_limit(shelf)
             shelf.put(address, old, record, expires)
             self._sweep(shelf, expires)
             shelf.save()
@@ -110,6 +128,7 @@ class LmdbWriter:
                 if old is None:
                     evicted += self._keep_limit(shelf)
                 shelf.put(address, old, record, expires)
+                self._unswept += 1
                 self._sweep(shelf, expires)
             shelf.save()
             return evicted
@@ -269,7 +288,6 @@ class LmdbWriter:
         """Remove some expired entries when that is due; it is when ``expires`` comes, too."""
         if expires is not None and expires < self._sweep_at:
             self._sweep_at = expires
-        self._unswept += 1
         if expires is None and self._unswept < _UNSWEPT:
             return
         now = self._now()
