@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -39,8 +39,6 @@ __all__ = ["Address", "masked"]
 # redis-py is typed in part only.
 blocking: Any = blocking_module
 asynchronous: Any = asynchronous_module
-_SENTINEL: Any = Sentinel
-_ASYNC_SENTINEL: Any = AsyncSentinel
 
 _SENTINEL_PORT = 26379
 _FORMS = (
@@ -62,7 +60,7 @@ class Address:
     timeout: float
     options: Mapping[str, Any]
     kind: str
-    sentinels: tuple[tuple[str, int], ...] = ()
+    sentinels: list[tuple[str, int]] = field(default_factory=list)
     service: str = ""
     sentinel_options: Mapping[str, Any] | None = None
 
@@ -92,7 +90,7 @@ class Address:
     def _place(self) -> tuple[Any, ...]:
         options = self.options
         host = (options.get("host"), options.get("port", 6379))
-        place = self.sentinels or options.get("path") or host
+        place = frozenset(self.sentinels) or options.get("path") or host
         return place, self.service, options.get("db", 0)
 
     def __str__(self) -> str:
@@ -106,12 +104,10 @@ class Address:
         URL names. Raises ``redis.RedisError``."""
         host, port = place or ("", 0)
         if self.service and place is None:
-            sentinel: Any = _SENTINEL(
-                list(self.sentinels),
-                sentinel_kwargs=dict(self._sentinel_options(), retry=Retry(NoBackoff(), 0)),
-            )
+            sentinel = _sentinel(Sentinel, Retry, self)
             try:
                 host, port = sentinel.discover_master(self.service)
+                self._prefer(sentinel.sentinels[0])
             finally:
                 for client in sentinel.sentinels:
                     client.close()
@@ -126,12 +122,10 @@ class Address:
         """
         host, port = place or ("", 0)
         if self.service and place is None:
-            sentinel: Any = _ASYNC_SENTINEL(
-                list(self.sentinels),
-                sentinel_kwargs=dict(self._sentinel_options(), retry=AsyncRetry(NoBackoff(), 0)),
-            )
+            sentinel = _sentinel(AsyncSentinel, AsyncRetry, self)
             try:
                 host, port = await sentinel.discover_master(self.service)
+                self._prefer(sentinel.sentinels[0])
             finally:
                 for client in sentinel.sentinels:
                     await client.aclose()
@@ -139,8 +133,11 @@ class Address:
         await connection.connect()
         return connection
 
-    def _sentinel_options(self) -> dict[str, Any]:
-        return {"socket_timeout": self.timeout, **(self.sentinel_options or {})}
+    def _prefer(self, answered: Any) -> None:
+        """Ask the sentinel that answered first of all next time: others may be down."""
+        options = answered.connection_pool.connection_kwargs
+        best = (options["host"], options["port"])
+        self.sentinels.sort(key=lambda place: place != best)
 
     def _blocking(self, host: str, port: int) -> BlockingConnection:
         kinds = {
@@ -183,6 +180,11 @@ class Address:
         return {**options, "decode_responses": False, "protocol": 2}
 
 
+def _sentinel(kind: Any, retry: Any, address: Address) -> Any:
+    options = {"socket_timeout": address.timeout, **(address.sentinel_options or {})}
+    return kind(address.sentinels, sentinel_kwargs={**options, "retry": retry(NoBackoff(), 0)})
+
+
 def _direct(url: str, timeout: float) -> Address:
     options = dict(blocking.parse_url(url))
     options.pop("connection_class", None)
@@ -222,6 +224,4 @@ def _with_sentinel(url: str, timeout: float) -> Address:
     }
     if tls:
         own.update({k: v for k, v in options.items() if k.startswith("ssl_")}, ssl=True)
-    return Address(
-        url, address.timeout, options, "tls" if tls else "tcp", tuple(sentinels), service, own
-    )
+    return Address(url, address.timeout, options, "tls" if tls else "tcp", sentinels, service, own)
