@@ -21,7 +21,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, Final
 
-from blinker import Namespace
+from blinker import Namespace, Signal
 from flask import Flask, current_app, request
 
 __all__ = ["SignalSink", "cache_hit", "cache_invalidated", "cache_miss", "tell_page"]
@@ -47,13 +47,18 @@ class SignalSink:
         self._app = weakref.ref(app)
 
     def hit(self, key: str) -> None:
-        cache_hit.send(self._app(), key=key, page=False, outcome="HIT")
+        self._tell(cache_hit, key, "HIT")
 
     def miss(self, key: str) -> None:
-        cache_miss.send(self._app(), key=key, page=False, outcome="MISS")
+        self._tell(cache_miss, key, "MISS")
 
     def stale(self, key: str) -> None:
-        cache_miss.send(self._app(), key=key, page=False, outcome="MISS")
+        self._tell(cache_miss, key, "MISS")
+
+    def _tell(self, signal: Signal, key: str, outcome: str) -> None:
+        # Pages are told of as a whole, once for each request.
+        if not key.startswith("page:"):
+            signal.send(self._app(), key=key, page=False, outcome=outcome)
 
     def invalidate(self, tags: Sequence[str]) -> None:
         cache_invalidated.send(self._app(), tags=tuple(tags))

@@ -61,7 +61,16 @@ def test_values_and_invalidations_tell_if_asked(make_app: MakeApp) -> None:
     def number() -> int:
         return 1
 
+    @app.get("/")
+    @cache_view
+    def view() -> str:
+        return "text"
+
     told, _receivers = listening(app)
+    for outcome in ("miss", "hit"):
+        app.test_client().get("/")
+        assert told.pop()[:2] == (outcome, True)
+        assert told == []
     with app.app_context():
         number()
         number()
