@@ -19,6 +19,7 @@ INSTALLED_APPS = [
     # Before zoocache_django: an application's receivers must come second all the same.
     "tests.django.library",
     "tests.django.catalog",
+    "tests.django.store",
     "zoocache_django",
 ]
 MIDDLEWARE = [
@@ -71,6 +72,8 @@ DATABASES["postgres"] = {
     "ENGINE": "django.db.backends.postgresql",
     "NAME": "django",
     "USER": "postgres",
+    # Two connections of one test that wait for each other are a mistake in it.
+    "OPTIONS": {"options": "-c lock_timeout=2s"},
 }
 # The models of the tests have no migrations, and some refer to those of Django.
 MIGRATION_MODULES = {"auth": None, "contenttypes": None, "sessions": None}
