@@ -52,7 +52,10 @@ _PARAMETERS: Final = ("KEY_FUNCTION", "KEY_PREFIX", "OPTIONS", "TIMEOUT", "VERSI
 _DJANGO_CULL_FREQUENCY: Final = 3
 _MAX_PREFIX: Final = 128
 
+_MOST_JUDGED: Final = 64
+
 _engines: dict[Settings, Engine] = {}
+_judged: Final[dict[str, Alias]] = {}
 _lock = threading.Lock()
 
 
@@ -71,6 +74,18 @@ def read(location: object, params: Mapping[str, Any]) -> Alias:
     Raises:
         InvalidCacheBackendError: there is no such option, or a value is not allowed.
     """
+    # Django makes a backend object for every asynchronous request.
+    written = repr((location, params))
+    found = _judged.get(written)
+    if found is None:
+        found = _judge(location, params)
+        if len(_judged) >= _MOST_JUDGED:
+            _judged.clear()
+        _judged[written] = found
+    return found
+
+
+def _judge(location: object, params: Mapping[str, Any]) -> Alias:
     for name in params:
         if name not in _PARAMETERS:
             raise InvalidCacheBackendError(
@@ -205,6 +220,7 @@ def _prefix(key_prefix: object) -> str:
 def _on_setting_changed(*, setting: str, **kwargs: Any) -> None:
     """After ``override_settings(CACHES=...)``, close what is not in ``CACHES`` any more."""
     if setting in ("CACHES", "SECRET_KEY", "SECRET_KEY_FALLBACKS"):
+        _judged.clear()
         close_all(keep=frozenset(alias.settings for alias in aliases().values()))
         if apps.is_installed("zoocache_django"):
             open_followers()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 from tests.django.caches import STORAGES
 from tests.servers import RedisServer, wait_until
@@ -163,6 +164,27 @@ def test_a_forked_child_goes_on(cache: Any) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert cache.get_many(["k", "child"]) == {"k": 2, "child": 2}
     assert cache.incr("k") == 3
+
+
+class Thing:
+    """Nothing that plain data could stand for."""
+
+
+def test_objects_are_trusted_only_if_this_project_has_pickled_them(location: str) -> None:
+    def cache() -> Any:
+        return ZooCacheBackend(location, {})
+
+    with override_settings(SECRET_KEY="old"):
+        cache().set_many({"object": Thing(), "plain": [1]})
+        assert isinstance(cache().get("object"), Thing)
+    with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["old"]):
+        assert isinstance(cache().get("object"), Thing)
+        cache().set("new", Thing())
+    with override_settings(SECRET_KEY="new"):
+        assert cache().get("object") is None
+        assert cache().get("plain") == [1]
+        assert isinstance(cache().get("new"), Thing)
+        assert cache().engine.stats().errors == 1
 
 
 # Without the store
