@@ -24,7 +24,7 @@ class Shape:
     group: int = 4
     """Items per group; a group is the unit of the larger reads and invalidations."""
     writers: int = 12
-    writes: int = 2048
+    writes: int = 8192
     """Room for this many writes of one writer to one item."""
 
     def group_of(self, item: int) -> int:

@@ -44,6 +44,9 @@ class Task:
     """Staleness, in seconds, that the configuration permits towards other processes."""
     reads_only: bool = False
     """Whoever writes learns thereby what others invalidated; a process that only reads does not."""
+    strict: bool = True
+    """Whether only what others can know of counts as announced. If not, an invalidation that is
+    still on its way because of an outage counts too."""
     shape: Shape = field(default_factory=Shape)
 
 
@@ -65,6 +68,7 @@ class Actor:
         self.shape = task.shape
         self.allowed = task.allowed
         self.reads_only = task.reads_only
+        self.strict = task.strict
         self.own = range(task.first_writer, task.first_writer + ACTORS)
         self.writer = task.first_writer + index
         self.random = random.Random(task.seed * 1000 + index)
@@ -104,8 +108,8 @@ class Actor:
     def tag(self, item: int) -> str:
         return f"group:{self.shape.group_of(item)}:item:{item}"
 
-    def written(self) -> tuple[str | None, list[int]]:
-        """A tag to invalidate, or ``None`` for everything, and the items it stands for."""
+    def written(self) -> tuple[str, list[int]]:
+        """A tag to invalidate, empty for everything, and the items it stands for."""
         kind = self.random.random()
         item = self.item()
         if kind < 0.75:
@@ -113,7 +117,7 @@ class Actor:
         group = self.shape.group_of(item)
         if kind < 0.96:
             return f"group:{group}", list(self.shape.items_of(group))
-        return None, list(range(self.shape.items))
+        return "", list(range(self.shape.items))
 
 
 def cached_functions(actor: Actor) -> tuple[Callable[..., Any], ...]:
@@ -180,7 +184,9 @@ def act(actor: Actor) -> Callable[[], None]:
         counts = [truth.write(number, actor.writer) for number in items]
         actor.report.writes += 1
         try:
-            engine.clear() if tag is None else engine.invalidate(tag, strict=True)
+            engine.publish((tag,), strict=actor.strict)
+            if not tag:
+                engine.clear()
         except BusUnavailable:
             # Kept and delivered later: nothing is promised to other processes yet.
             return
@@ -234,10 +240,9 @@ def act_async(actor: Actor) -> Callable[[], Coroutine[Any, Any, None]]:
         counts = [truth.write(number, actor.writer) for number in items]
         actor.report.writes += 1
         try:
-            if tag is None:
+            await engine.apublish((tag,), strict=actor.strict)
+            if not tag:
                 await engine.clear_async()
-            else:
-                await engine.invalidate_async(tag, strict=True)
         except BusUnavailable:
             return
         for number, count in zip(items, counts, strict=True):
