@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from zoocache_core import add_deps, cacheable, invalidate, invalidate_async, tag
+    from zoocache_django.managers import ZooCacheManager
     from zoocache_django.tags import depends_on, model_tag, row_tag
     from zoocache_django.views import cache_view
     from zoocache_django.writes import invalidate_model
 
 __all__ = [
+    "ZooCacheManager",
     "add_deps",
     "cache_view",
     "cacheable",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "ZooCacheManager": "zoocache_django.managers",
     "add_deps": "zoocache_core",
     "cache_view": "zoocache_django.views",
     "cacheable": "zoocache_core",

@@ -27,7 +27,10 @@ class ZooCacheConfig(AppConfig):
 
 def _on_setting_changed(*, setting: str, **kwargs: Any) -> None:
     """``override_settings(ZOOCACHE=...)`` takes effect at once."""
-    from zoocache_django import conf
+    from zoocache_django import conf, plans
+
+    # What a query's text was made with may have been another setting.
+    plans.forget()
 
     if setting == "ZOOCACHE":
         conf.apply()

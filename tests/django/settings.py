@@ -20,6 +20,7 @@ INSTALLED_APPS = [
     "tests.django.library",
     "tests.django.catalog",
     "tests.django.store",
+    "tests.django.store",
     "zoocache_django",
 ]
 MIDDLEWARE = [
