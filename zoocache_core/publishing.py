@@ -1,0 +1,57 @@
+"""Around what makes writes visible to others: a database's COMMIT, or a statement without one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final
+
+from zoocache_core.tags import invalidation_target
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from zoocache_core.engine import Engine
+
+__all__ = ["Publishing"]
+
+_MOST_DOUBTS: Final = 32
+
+
+class Publishing:
+    """Invalidates ``tags`` in ``engines`` when its block ends, however it ends.
+
+    In between, this process trusts nothing that depends on them. So its threads never see in the
+    cache what the database no longer says; other processes may, until the invalidation reaches
+    them. ``tags`` may be replaced before the end, when more is known. An engine that is not
+    configured holds nothing to invalidate.
+    """
+
+    __slots__ = ("_doubted", "_engines", "tags")
+
+    def __init__(self, engines: Iterable[Engine], tags: Collection[str]) -> None:
+        self._engines = [engine for engine in engines if engine.configured]
+        self._doubted: set[str] = set()
+        self.tags = tags
+
+    def __enter__(self) -> Self:
+        tags = self.tags
+        # Readers look through all that is doubted, so many tags are doubted by their parents.
+        self._doubted = {
+            invalidation_target(tag if len(tags) <= _MOST_DOUBTS else _parent(tag)) for tag in tags
+        }
+        for engine in self._engines:
+            engine.trie.doubt(self._doubted)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for engine in self._engines:
+            if engine.configured:
+                try:
+                    if self.tags:
+                        engine.invalidate(*self.tags)
+                finally:
+                    engine.trie.settle(self._doubted)
+
+
+def _parent(tag: str) -> str:
+    return tag.rpartition(":")[0] or tag

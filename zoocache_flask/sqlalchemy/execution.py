@@ -1,0 +1,140 @@
+"""Executing a statement: what it reads and writes, and whether it begins or ends a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from zoocache_core import isolation
+from zoocache_core.deps import current_scope
+from zoocache_core.publishing import Publishing
+from zoocache_flask.sqlalchemy import reads, transactions, writes
+from zoocache_flask.sqlalchemy.databases import Database
+from zoocache_flask.sqlalchemy.plans import Plan
+from zoocache_flask.sqlalchemy.rows import Context
+from zoocache_flask.sqlalchemy.transactions import Transaction
+
+__all__ = ["execute", "unobserved"]
+
+_STEERING: Final = "zoocache_steering"
+
+
+@contextmanager
+def unobserved(connection: Connection) -> Iterator[None]:
+    """While a dialect ends a prepared transaction with statements of its own."""
+    info = transactions.info_of(connection.connection)
+    info[_STEERING] = True
+    try:
+        yield
+    finally:
+        info.pop(_STEERING, None)
+
+
+def execute(
+    database: Database,
+    cursor: Any,
+    text: str,
+    context: Context | None,
+    many: bool,
+    call: Callable[[], None],
+) -> None:
+    """Execute ``text`` by ``call()``, and note what that reads and writes.
+
+    ``many``: it is executed with several sets of parameters at once.
+    """
+    if context is None or _STEERING in transactions.info_of(context.root_connection.connection):
+        # A dialect does this for itself.
+        return call()
+    proxied = context.root_connection.connection
+    plan = reads.planned(text, context)
+    transaction = transactions.of(proxied)
+    if transaction is not None:
+        isolation.join(transaction)
+    if plan.steering is not None:
+        return _steer(database, context, transaction, plan.steering, call)
+    # What was compiled may not be what is executed: a listener may have changed it.
+    compiled = context if context.isinsert or text == context.statement else None
+    scope = current_scope()
+    if scope is not None:
+        reads.note(scope, database, transaction, plan, compiled)
+    if not plan.writes:
+        return call()
+    tags = writes.outdated(database, plan, compiled)
+    if transactions.commits_alone(
+        context.root_connection, transaction, plan.begins, plan.statement.ddl
+    ):
+        before = () if transaction is None else transaction.written.commit()
+        with Publishing(database.caches, (*before, *tags)) as publishing:
+            call()
+            if _no_rows(database, plan, cursor, context, many):
+                publishing.tags = before
+        return None
+    if transaction is None:
+        transaction = transactions.enter(proxied, database, context.dialect.name)
+        # It began unnoticed.
+        transaction.stamps = {}
+    written = False
+    try:
+        call()
+        written = not _no_rows(database, plan, cursor, context, many)
+    except BaseException:
+        written = True
+        raise
+    finally:
+        if written:
+            if writes.awaits_keys(plan, compiled):
+                transaction.expect(context, tags)
+            else:
+                transaction.written.touch(*tags)
+    if transactions.in_progress(proxied) is False:
+        transactions.publish(transaction)
+    return None
+
+
+def _no_rows(database: Database, plan: Plan, cursor: Any, context: Context, many: bool) -> bool:
+    """Whether it is certain that nothing was written."""
+    statement = plan.statement
+    # SQLite counts what a statement with RETURNING wrote only when its rows have been fetched.
+    told = not many and not (statement.returning and context.dialect.name == "sqlite")
+    return (
+        told
+        and statement.counted
+        and cursor.rowcount == 0
+        and not statement.writes & database.triggers.keys()
+    )
+
+
+def _steer(
+    database: Database,
+    context: Context,
+    transaction: Transaction | None,
+    kind: str,
+    call: Callable[[], None],
+) -> None:
+    """Execute a statement that begins or ends a transaction or a part of it.
+
+    What such a statement of the application undoes is not forgotten, which is safe.
+    """
+    proxied, dialect = context.root_connection.connection, context.dialect.name
+    if kind == "begin" and transaction is None:
+        transactions.enter(proxied, database, dialect).manual = True
+        return call()
+    if transaction is None:
+        return call()
+    # SQLite commits when the outermost savepoint is released and no BEGIN came before it.
+    if kind == "commit" or (kind == "release" and dialect == "sqlite"):
+        with Publishing(transaction.engines, transaction.written.pending()) as publishing:
+            call()
+            if kind == "release" and transactions.in_progress(proxied) is not False:
+                publishing.tags = ()
+                return None
+            transaction.written.commit()
+            transaction.savepoints.clear()
+    else:
+        call()
+    if transaction.manual and kind in ("commit", "rollback"):
+        transactions.undo(proxied)
+    return None

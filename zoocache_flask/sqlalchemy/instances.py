@@ -1,0 +1,194 @@
+"""Objects that are loaded already: reading them sends no statement, and yet is a read.
+
+A session gives out an object it holds without asking the database, and the attributes of an object
+are simply there, whoever loaded it: a view that shows ``current_user.name`` depends on a row that
+was read before it began. So two methods of SQLAlchemy are replaced while anything is tracked, the
+lookup in a session's identity map and the reading of a mapped attribute. Outside of cached
+computations that adds one function call to each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+from typing import Any, Final
+
+from sqlalchemy import Column, Table
+from sqlalchemy.orm import ColumnProperty, InstanceState, Mapper, RelationshipProperty, Session
+from sqlalchemy.orm.attributes import InstrumentedAttribute, instance_state
+from sqlalchemy.orm.interfaces import MANYTOONE
+from sqlalchemy.sql import visitors
+
+from zoocache_core.deps import Scope, current_scope
+from zoocache_flask.sqlalchemy.databases import Database, all_databases
+from zoocache_flask.sqlalchemy.rows import MAX_ROWS, key_text
+from zoocache_flask.sqlalchemy.schema import table_name
+from zoocache_flask.sqlalchemy.sessions import unit_of
+
+__all__ = ["PATCHES", "rows_of"]
+
+Method = Callable[..., Any]
+
+
+def _lookup(original: Method) -> Method:
+    def _identity_lookup(self: Session, mapper: Mapper[Any], *args: Any, **kwargs: Any) -> Any:
+        found = original(self, mapper, *args, **kwargs)
+        scope = current_scope()
+        if scope is not None and found is not None:
+            state = getattr(found, "_sa_instance_state", None)
+            if state is not None:
+                _note(scope, state)
+        return found
+
+    return _identity_lookup
+
+
+def _get(original: Method) -> Method:
+    def get(self: InstrumentedAttribute[Any], instance: object, owner: Any) -> Any:
+        if instance is not None:
+            scope = current_scope()
+            if scope is not None:
+                _note_attribute(scope, self, instance)
+        return original(self, instance, owner)
+
+    return get
+
+
+PATCHES: Final[tuple[tuple[type, str, Callable[[Method], Method]], ...]] = (
+    (Session, "_identity_lookup", _lookup),
+    (InstrumentedAttribute, "__get__", _get),
+)
+
+
+def rows_of(mapper: Mapper[Any], key: Iterable[Any], database: Database) -> list[str]:
+    """The tags of the rows that make up the object of ``mapper`` with the primary key ``key``.
+
+    What cannot be named by it counts as any row of its table.
+    """
+    dialect = database.dialect
+    parts = [key_text(*pair, dialect) for pair in zip(mapper.primary_key, key, strict=True)]
+    exact = [part for part in parts if part is not None]
+    base = mapper.primary_key[0].table
+    tags: list[str] = []
+    for table in _tables(mapper):
+        name = table_name(table)
+        if len(exact) == len(parts) and (table is base or _shares_key(table, mapper)):
+            tags.append(database.row(name, exact))
+        else:
+            tags.append(database.any_row(name))
+    return tags
+
+
+def _shares_key(table: Table, mapper: Mapper[Any]) -> bool:
+    """Whether ``table`` is that of a subclass, with the primary key of the one it inherits from."""
+    columns = list(table.primary_key.columns)
+    return (
+        len(columns) == len(mapper.primary_key)
+        and any(table is one.local_table for one in mapper.iterate_to_root())
+        and all(column.foreign_keys for column in columns)
+    )
+
+
+def _tables(mapper: Mapper[Any]) -> Iterator[Table]:
+    for table in mapper.tables:
+        if isinstance(table, Table):
+            yield table
+
+
+def _note(scope: Scope, state: InstanceState[Any]) -> None:
+    """Make ``scope`` depend on the rows of an object, and be no newer than the object is."""
+    if state.key is None:
+        # Not in the database, or not yet.
+        return
+    mapper, key = state.mapper, state.key[1]
+    for database in _databases(state):
+        wild = [database.any_row(table_name(table)) for table in _tables(mapper)]
+        if not scope.deps.issuperset(wild):
+            if len(scope.deps) > MAX_ROWS:
+                scope.add(wild)
+            else:
+                scope.add(rows_of(mapper, key, database))
+    session = state.session
+    if session is None:
+        return
+    unit = unit_of(session)
+    if state.modified:
+        scope.forbid("it was computed from an object with changes that are not flushed")
+    one: Scope | None = scope
+    while one is not None:
+        since = 0 if state in unit.adopted else unit.since.get(one.engine, 0)
+        one.lower_stamp(since)
+        one = one.parent
+
+
+def _databases(state: InstanceState[Any]) -> Iterable[Database]:
+    session = state.session
+    if session is not None:
+        found = unit_of(session).database(session, state.mapper)
+        if found is not None:
+            return (found,)
+    return all_databases()
+
+
+def _note_attribute(scope: Scope, attribute: InstrumentedAttribute[Any], instance: object) -> None:
+    state = instance_state(instance)
+    if state.key is None:
+        return
+    _note(scope, state)
+    prop: Any = attribute.prop
+    if attribute.key not in state.dict:
+        # It is going to be loaded, by statements that are noticed.
+        return
+    if isinstance(prop, RelationshipProperty):
+        _note_related(scope, state, prop)
+    elif isinstance(prop, ColumnProperty) and not _is_own(prop, state.mapper):
+        scope.add(database.anything for database in _databases(state))
+
+
+def _note_related(scope: Scope, state: InstanceState[Any], prop: RelationshipProperty[Any]) -> None:
+    """Depend on which objects are at the other end."""
+    if prop.direction is MANYTOONE and prop.remote_side == set(prop.mapper.primary_key):
+        # The object's own row says which; it may have gone, though.
+        related = state.dict[prop.key]
+        if related is not None:
+            _note(scope, instance_state(related))
+        return
+    tables = list(_tables(prop.mapper))
+    if prop.secondary is not None:
+        tables += [one for one in visitors.iterate(prop.secondary) if isinstance(one, Table)]
+    for database in _databases(state):
+        scope.add(database.any_row(table_name(table)) for table in tables)
+
+
+def _is_own(prop: ColumnProperty[Any], mapper: Mapper[Any]) -> bool:
+    column = prop.columns[0]
+    return isinstance(column, Column) and column.table in mapper.tables
+
+
+_originals: Final[dict[tuple[type, str], Method]] = {}
+
+
+def install() -> None:
+    """Notice what is read of objects; doing it again has no effect."""
+    if not _originals:
+        for owner, name, wrapper in PATCHES:
+            original = owner.__dict__[name]
+            _originals[owner, name] = original
+            setattr(owner, name, wraps(original)(wrapper(original)))
+
+
+def uninstall() -> None:
+    """Restore SQLAlchemy as it was.
+
+    Raises:
+        RuntimeError: somebody else has replaced the same method since, and would be undone, too.
+    """
+    for (owner, name), original in _originals.items():
+        if getattr(owner.__dict__[name], "__wrapped__", None) is not original:
+            raise RuntimeError(
+                f"{owner.__name__}.{name} was replaced after ZooCache had wrapped it; undo that "
+                "first."
+            )
+    for (owner, name), original in _originals.items():
+        setattr(owner, name, original)
+    _originals.clear()

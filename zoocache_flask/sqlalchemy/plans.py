@@ -1,0 +1,67 @@
+"""What a statement does, worked out once for each text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from zoocache_core.statements import Statement, control, parse
+from zoocache_flask.sqlalchemy.schema import known_tables
+
+__all__ = ["Plan", "plan_of"]
+
+_MOST: Final = 2048
+_LONGEST: Final = 20_000
+_DELETING: Final = re.compile(r"\b(?:delete|replace|truncate|merge|drop)\b", re.IGNORECASE)
+_IMPLICIT_BEGIN: Final = re.compile(r"\s*(?:insert|update|delete|replace)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``steering`` is the kind of a statement that begins or ends a transaction or a part of it.
+
+    ``deletes``: rows may go. ``begins``: Python's sqlite3 opens a transaction for it.
+    """
+
+    statement: Statement
+    steering: str | None
+    deletes: bool
+    begins: bool
+
+    @property
+    def writes(self) -> bool:
+        return bool(self.statement.writes) or self.statement.opaque
+
+
+_plans: dict[str, Plan] = {}
+_of_tables: Mapping[str, Any] | None = None
+
+
+def plan_of(text: str) -> Plan:
+    """The plan of ``text``, in the light of the tables that are known now."""
+    global _plans, _of_tables
+    known = known_tables()
+    if _of_tables is not known:
+        _plans, _of_tables = {}, known
+    plan = _plans.get(text)
+    if plan is None:
+        plan = _make(text, known)
+        if len(text) <= _LONGEST:
+            if len(_plans) >= _MOST:
+                _plans.clear()
+            _plans[text] = plan
+    return plan
+
+
+def _make(text: str, known: Mapping[str, Any]) -> Plan:
+    steering = control(text)
+    if steering is not None:
+        return Plan(Statement(), steering[0], deletes=False, begins=False)
+    return Plan(
+        parse(text, known),
+        None,
+        deletes=_DELETING.search(text) is not None,
+        begins=_IMPLICIT_BEGIN.match(text) is not None,
+    )

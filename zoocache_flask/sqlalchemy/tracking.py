@@ -1,0 +1,169 @@
+"""What is tracked, from :func:`track` until :meth:`Tracking.stop`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Engine, MetaData, event
+from sqlalchemy.orm import Session
+
+from zoocache_core import Engine as Cache
+from zoocache_core import default_engine
+from zoocache_flask.sqlalchemy import databases, dialects, instances, schema, sessions
+from zoocache_flask.sqlalchemy.databases import Database
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Tracking", "track"]
+
+Names = Mapping[str, Iterable[str]]
+
+_lock: Final = threading.RLock()
+# The engines that are tracked, by their dialects: those made by `execution_options()` share one.
+_tracked: Final[dict[int, list[Tracking]]] = {}
+
+
+def track(
+    target: Any,
+    *,
+    cache: Cache | None = None,
+    name: str | None = None,
+    triggers: Names | None = None,
+) -> Tracking:
+    """Let cached computations depend on what they read through SQLAlchemy, and forget them when
+    that is written.
+
+    Args:
+        target: what to track: an ``Engine`` or ``AsyncEngine``, a ``Session``, ``sessionmaker`` or
+            one of their relatives with the engines it is bound to, the ``SQLAlchemy`` of
+            Flask-SQLAlchemy (within an application context), or several of these.
+        cache: the engine that holds the values; the default one of ``zoocache`` if left out.
+        name: the database's name in tags, which every process must call the same. Left out, it is
+            the database's own name, for SQLite the file's.
+        triggers: for tables, those that change unseen when they are written, because a trigger of
+            the database writes to them or because they are views: ``{"order": ["order_totals"]}``.
+
+    Returns:
+        What takes it all back with ``stop()``, or at the end of its ``with`` block.
+
+    Raises:
+        TypeError: ``target`` is none of these, or is bound to no engine.
+        ConfigurationError: ``name`` is that of another kind of database.
+    """
+    engines = list(dict.fromkeys(_engines(target)))
+    if not engines:
+        raise TypeError(f"track({target!r}) found no engine: pass the engine itself, {_ALLOWED}.")
+    return Tracking(engines, cache or default_engine, name, triggers or {}, _metadata(target))
+
+
+class Tracking:
+    """Databases under observation, for one cache."""
+
+    def __init__(
+        self,
+        engines: Iterable[Engine],
+        cache: Cache,
+        name: str | None,
+        triggers: Names,
+        metadata: Iterable[MetaData],
+    ) -> None:
+        self._engines: list[Engine] = []
+        self._databases: list[Database] = []
+        with _lock:
+            wanted = [
+                (one, databases.named(name or databases.default_name(one), one.dialect.name))
+                for one in engines
+            ]
+            for one in metadata:
+                schema.learn(one)
+            schema.learn_mapped()
+            if not _tracked:
+                instances.install()
+                for event_name, listener in sessions.LISTENERS.items():
+                    event.listen(Session, event_name, listener)
+            for engine, database in wanted:
+                self._start(engine, database, cache, triggers)
+
+    def _start(self, engine: Engine, database: Database, cache: Cache, triggers: Names) -> None:
+        users = _tracked.setdefault(id(engine.dialect), [])
+        if not users:
+            dialects.install(engine, database)
+        users.append(self)
+        database = databases.of_engine(engine) or database
+        database.serve(cache, self, triggers)
+        self._engines.append(engine)
+        self._databases.append(database)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The databases' names in tags."""
+        return tuple(database.name for database in self._databases)
+
+    def stop(self) -> None:
+        """Track no longer; doing it again has no effect."""
+        with _lock:
+            for engine in self._engines:
+                users = _tracked[id(engine.dialect)]
+                if users == [self]:
+                    dialects.uninstall(engine)
+                    del _tracked[id(engine.dialect)]
+                else:
+                    users.remove(self)
+            for database in dict.fromkeys(self._databases):
+                if database.dismiss(self):
+                    databases.forget(database)
+            if self._engines and not _tracked:
+                instances.uninstall()
+                for name, listener in sessions.LISTENERS.items():
+                    event.remove(Session, name, listener)
+            self._engines, self._databases = [], []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+
+_ALLOWED: Final = (
+    "an AsyncEngine, a session or sessionmaker with a bind, the SQLAlchemy of Flask-SQLAlchemy, "
+    "or a list of these"
+)
+
+
+def _engines(target: Any) -> Iterator[Engine]:
+    """The blocking engines behind ``target``."""
+    if isinstance(target, Engine):
+        yield target
+    elif isinstance(target, (list, tuple, set, frozenset)):
+        for one in target:
+            yield from _engines(one)
+    elif isinstance(getattr(target, "sync_engine", None), Engine):
+        yield target.sync_engine
+    elif hasattr(target, "engines") and hasattr(target, "metadatas"):
+        yield from target.engines.values()
+    elif hasattr(target, "session_factory"):
+        yield from _engines(target.session_factory)
+    elif hasattr(target, "sync_session"):
+        yield from _engines(target.sync_session)
+    elif isinstance(target, Session):
+        yield from _bound(target.bind, target._Session__binds)  # type: ignore[attr-defined]
+    elif isinstance(getattr(target, "kw", None), dict):
+        yield from _bound(target.kw.get("bind"), target.kw.get("binds"))
+    else:
+        raise TypeError(f"track() cannot track {target!r}: expected an Engine, {_ALLOWED}.")
+
+
+def _bound(bind: Any, binds: Mapping[Any, Any] | None) -> Iterator[Engine]:
+    for one in (bind, *(binds or {}).values()):
+        if one is not None:
+            # A connection stands for its engine.
+            yield from _engines(getattr(one, "engine", one))
+
+
+def _metadata(target: Any) -> Iterable[MetaData]:
+    found: Mapping[Any, MetaData] = getattr(target, "metadatas", {})
+    return found.values()

@@ -1,0 +1,238 @@
+"""Database transactions: what they wrote is invalidated when they commit, and private until then.
+
+A transaction is kept with the driver's connection and not with SQLAlchemy's, because it is the
+former that commits: two connections of a ``StaticPool`` are in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.pool import PoolProxiedConnection
+
+from zoocache_core import Engine as Cache
+from zoocache_core import isolation
+from zoocache_core.deps import Scope
+from zoocache_core.publishing import Publishing
+from zoocache_core.transactions import WriteBuffer
+from zoocache_flask.sqlalchemy.databases import Database
+
+__all__ = [
+    "Transaction",
+    "autocommits",
+    "commits_alone",
+    "committing",
+    "drop",
+    "enter",
+    "in_progress",
+    "info_of",
+    "isolation_level",
+    "of",
+    "publish",
+    "undo",
+]
+
+_KEY: Final = "zoocache"
+
+_EXACT: Final = ("sqlite", "postgresql")
+"""Databases in which a rollback undoes everything, tables that are created included. Elsewhere what
+was rolled back is invalidated all the same."""
+
+
+class Transaction:
+    """What an open transaction of a driver's connection wrote, and since when it reads."""
+
+    __slots__ = (
+        "__weakref__",
+        "_buffer",
+        "database",
+        "exact",
+        "inserting",
+        "manual",
+        "owners",
+        "savepoints",
+        "shows_uncommitted",
+        "stamps",
+    )
+
+    def __init__(self, database: Database, dialect: str) -> None:
+        self.database = database
+        self.exact = dialect in _EXACT
+        self.owners: set[Any] = set()
+        self.stamps: dict[Cache, int] = {}
+        self.savepoints: dict[str, int] = {}
+        # Begun by a statement of the application, on a connection that commits by itself.
+        self.manual = False
+        self.shows_uncommitted = False
+        self.inserting: tuple[object, Collection[str]] | None = None
+        self._buffer = WriteBuffer()
+
+    @property
+    def engines(self) -> tuple[Cache, ...]:
+        return self.database.caches
+
+    @property
+    def written(self) -> WriteBuffer:
+        """What was written. Of rows that were inserted the keys may still be on their way; if they
+        are asked for before they have come, any row of the table may be new."""
+        if self.inserting is not None:
+            _, tags = self.inserting
+            self.inserting = None
+            self._buffer.touch(*tags)
+        return self._buffer
+
+    def expect(self, context: object, tags: Collection[str]) -> None:
+        """``context`` has inserted rows whose keys are not known yet; ``tags`` is what it has
+        written if they remain unknown."""
+        if not self.awaits(context):
+            self.written  # noqa: B018  settles what an earlier statement has inserted
+            self.inserting = (context, tags)
+
+    def awaits(self, context: object) -> bool:
+        """Whether the keys of the rows that ``context`` has inserted are still to come."""
+        return self.inserting is not None and self.inserting[0] is context
+
+    def inserted(self, tags: Iterable[str]) -> None:
+        """The keys have come, and ``tags`` are what was written."""
+        self.inserting = None
+        self._buffer.touch(*tags)
+
+    def stamp(self, engine: Cache) -> int | None:
+        """The position before the transaction's first statement; 0 if nobody took it."""
+        return self.stamps.get(engine, 0)
+
+    def hides(self, engine: Cache, deps: Collection[str], stamp: int) -> bool:
+        """Whether it wrote what a value depends on, or may read an older snapshot.
+
+        Whether there is a snapshot depends on the database, on its settings and on statements such
+        as ``SET TRANSACTION``. Recomputing a value that is newer than the transaction is right for
+        all of them.
+        """
+        return stamp > self.stamps.get(engine, 0) or self.written.touches_any(deps)
+
+    def uncommitted(self) -> bool:
+        return bool(self.written)
+
+    def note_read(self, scope: Scope, tags: Collection[str]) -> None:
+        """What ``scope`` depends on is being read here: it is as old as the transaction, and
+        private if the transaction wrote it."""
+        if self.shows_uncommitted or self.written.touches_any(tags):
+            scope.forbid("it was computed from rows that are not committed")
+        one: Scope | None = scope
+        while one is not None:
+            if one.engine in self.database.caches:
+                one.lower_stamp(self.stamps.get(one.engine, 0))
+            one = one.parent
+
+
+def info_of(connection: PoolProxiedConnection) -> dict[Any, Any]:
+    """What is kept with a driver's connection for as long as it is open."""
+    try:
+        return connection.info
+    except NotImplementedError:
+        # A dialect looks at the database for the first time.
+        return {}
+
+
+def of(connection: PoolProxiedConnection) -> Transaction | None:
+    """The open transaction of a driver's connection, if it has one."""
+    found: Transaction | None = info_of(connection).get(_KEY)
+    return found
+
+
+def enter(connection: PoolProxiedConnection, database: Database, dialect: str) -> Transaction:
+    """The transaction of ``connection``, begun now if it has none."""
+    transaction = of(connection)
+    if transaction is not None:
+        isolation.join(transaction)
+        return transaction
+    transaction = info_of(connection)[_KEY] = Transaction(database, dialect)
+    # Being guarded comes first: a move of the position in between only makes the stamps higher.
+    isolation.begin(transaction)
+    transaction.stamps = {
+        cache: cache.trie.position for cache in database.caches if cache.configured
+    }
+    return transaction
+
+
+def drop(info: dict[Any, Any]) -> None:
+    """The transaction of the connection with this ``info`` is over."""
+    transaction: Transaction | None = info.pop(_KEY, None)
+    if transaction is not None:
+        isolation.end(transaction)
+
+
+@contextmanager
+def committing(connection: PoolProxiedConnection) -> Iterator[None]:
+    """Around a COMMIT: publishes what was written, before anything else can run."""
+    transaction = of(connection)
+    if transaction is None:
+        yield
+        return
+    with Publishing(transaction.engines, transaction.written.pending()):
+        yield
+        # Not reached if the commit fails; the database may have committed all the same.
+        drop(info_of(connection))
+
+
+def undo(connection: PoolProxiedConnection) -> None:
+    """The transaction of ``connection`` has been rolled back."""
+    transaction = of(connection)
+    if transaction is not None:
+        if not transaction.exact:
+            publish(transaction)
+        drop(info_of(connection))
+
+
+def publish(transaction: Transaction) -> None:
+    """What was written until now has been committed, whatever becomes of the transaction."""
+    with Publishing(transaction.engines, transaction.written.pending()):
+        transaction.written.commit()
+        transaction.savepoints.clear()
+
+
+def isolation_level(connection: Connection) -> str | None:
+    """The isolation level that the application has asked for."""
+    level: str | None = connection.get_execution_options().get("isolation_level")
+    if level is None:
+        level = getattr(connection.dialect, "_on_connect_isolation_level", None)
+    return level
+
+
+def autocommits(connection: Connection) -> bool:
+    """Whether the driver commits each statement by itself."""
+    if isolation_level(connection) == "AUTOCOMMIT":
+        return True
+    driver = connection.connection.dbapi_connection
+    asked: Callable[[], object] | None = getattr(driver, "get_autocommit", None)
+    return (asked() if callable(asked) else getattr(driver, "autocommit", False)) is True
+
+
+def in_progress(connection: PoolProxiedConnection) -> bool | None:
+    """Whether SQLite has a transaction open; ``None`` for a driver that cannot tell."""
+    found = getattr(connection.driver_connection, "in_transaction", None)
+    return found if isinstance(found, bool) else None
+
+
+def commits_alone(
+    connection: Connection, transaction: Transaction | None, opens: bool, ddl: bool
+) -> bool:
+    """Whether a statement that writes is committed as soon as it has been executed.
+
+    ``opens``: Python's sqlite3 opens a transaction for it, where it does that at all. ``ddl``: it
+    changes definitions, which many databases commit at once, with all that went before.
+    """
+    proxied = connection.connection
+    if connection.dialect.name == "sqlite":
+        if in_progress(proxied):
+            return False
+        driver = proxied.driver_connection
+        if getattr(driver, "autocommit", None) is False:
+            return False
+        return not opens or getattr(driver, "isolation_level", "") is None
+    if ddl and connection.dialect.name not in (*_EXACT, "mssql"):
+        return True
+    return not (transaction is not None and transaction.manual) and autocommits(connection)
