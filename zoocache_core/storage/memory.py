@@ -5,8 +5,9 @@ al., "FIFO queues are all you need for cache eviction", SOSP 2023): new keys pas
 queue, and only those read again while there reach the main queue, so a scan of keys that are read
 once cannot push out the popular ones. A hit writes one mark and takes no lock.
 
-Without ``max_entries``, every ``set`` looks at two of the older entries and drops what has expired
-or was invalidated, so that dead entries which nobody reads again do not accumulate.
+Without ``max_entries``, every new key makes the storage look at two of the older entries and drop
+what has expired or was invalidated, so that dead entries which nobody reads again do not
+accumulate.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from zoocache_core.trie import PrefixTrie
 __all__ = ["MemoryStorage"]
 
 _SWEEP = 2
-"""Entries examined per ``set``. More than one, so that the sweep outruns the growth."""
+"""Entries examined per new key. More than one, so that the sweep outruns the growth."""
 
 _SLACK = 64
 """Dead queue slots that are tolerated beyond the number of live entries."""
@@ -179,7 +180,7 @@ class MemoryStorage:
             if key not in self._slots:
                 self._slots.add(key)
                 self._main.append(key)
-            self._sweep()
+                self._sweep()
             return
         if entry.expires is not None:
             self._schedule(key, entry.expires)
