@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -71,11 +72,15 @@ class FlaskRequest:
         return _of_babel("get_timezone")
 
     def header(self, name: str) -> str | None:
-        kind, underscore, rest = name.partition("_")
-        if underscore:
-            return _INVENTED[kind](self, rest)
-        field = name.upper().replace("-", "_")
-        value: str | None = self._environ.get(_UNPREFIXED.get(field) or f"HTTP_{field}")
+        field = _FIELDS.get(name)
+        if field is None:
+            kind, underscore, rest = name.partition("_")
+            if underscore:
+                return _INVENTED[kind](self, rest)
+            field = f"HTTP_{name.upper().replace('-', '_')}"
+            if len(_FIELDS) < _MOST_FIELDS:
+                _FIELDS[name] = field
+        value: str | None = self._environ.get(field)
         return value
 
     def cookie(self, name: str) -> str | None:
@@ -169,9 +174,14 @@ def response_to(answer: Answer[Response]) -> Response:
         for name, value in answer.headers:
             live.headers[name] = value
         return live
-    response = current_app.response_class(answer.body, answer.status)
-    # In place of those that Werkzeug sets by default.
-    response.headers = Headers(list(answer.headers))
+    headers = Headers()
+    # Not added one by one: they were checked when the view's own response was made.
+    headers._list = list(answer.headers)
+    # A list, for which Werkzeug counts the length when it is sent; that of a HEAD stays.
+    response = current_app.response_class([answer.body], answer.status, headers)
+    if len(headers) > len(answer.headers):
+        # Werkzeug's default, which the page did not have.
+        del headers["Content-Type"]
     return response
 
 
@@ -180,7 +190,9 @@ def _address(exchange: FlaskRequest, _: str) -> str:
     return f"{environ.get('REMOTE_ADDR', '')} {environ.get('REMOTE_USER', '')}"
 
 
-_UNPREFIXED: Final = {"CONTENT_TYPE": "CONTENT_TYPE", "CONTENT_LENGTH": "CONTENT_LENGTH"}
+_FIELDS: Final = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+"""What WSGI calls header fields, those asked for before."""
+_MOST_FIELDS: Final = 1000
 
 _INVENTED: Final[dict[str, Callable[[FlaskRequest, str], str | None]]] = {
     ADDRESS.partition("_")[0]: _address,
@@ -211,9 +223,8 @@ def _text(value: object) -> str | None:
 
 
 def _of_babel(name: str) -> str | None:
-    if "babel" not in current_app.extensions:
+    flask_babel = sys.modules.get("flask_babel")
+    if flask_babel is None or "babel" not in current_app.extensions:
         return None
-    import flask_babel
-
     found = getattr(flask_babel, name)()
     return None if found is None else str(found)

@@ -79,6 +79,20 @@ def test_a_hit_is_what_the_view_returned(app: Flask, result: Any) -> None:
         assert first.headers.get(name) == second.headers.get(name), name
 
 
+def test_a_response_without_content_type_stays_so(app: Flask) -> None:
+    def view() -> Response:
+        response = make_response("text")
+        del response.headers["Content-Type"]
+        return response
+
+    route(app, view)
+    client = app.test_client()
+    for outcome in ("MISS", "HIT"):
+        response = client.get("/")
+        assert response.headers["X-Cache"] == outcome
+        assert "Content-Type" not in response.headers
+
+
 def test_functions_decorated_in_each_way(app: Flask) -> None:
     def view() -> str:
         return "text"
