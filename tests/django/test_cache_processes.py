@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from django.test import override_settings
 
 from tests.django.caches import STORAGES
@@ -185,6 +186,61 @@ def test_objects_are_trusted_only_if_this_project_has_pickled_them(location: str
         assert cache().get("plain") == [1]
         assert isinstance(cache().get("new"), Thing)
         assert cache().engine.stats().errors == 1
+
+
+# Redis
+
+
+@pytest.fixture
+def on_redis(redis_url: str) -> Iterator[Any]:
+    yield ZooCacheBackend(redis_url, {"KEY_PREFIX": "p"})
+    engines.close_all()
+
+
+def test_methods_for_many_keys_make_one_round_trip(on_redis: Any, monkeypatch: Any) -> None:
+    on_redis.set("warm", "up")
+    on_redis.invalidate_tags("warm")  # Redis knows the script from now on
+    link = on_redis.engine.storage.link
+    made: list[int] = []
+
+    def exchange(request: Any, exchange: Any = link.exchange) -> Any:
+        made.append(request.commands)
+        return exchange(request)
+
+    monkeypatch.setattr(link, "exchange", exchange)
+    values = {f"k{number}": number for number in range(50)}
+    for use in (
+        lambda: on_redis.set_many(values, 50),
+        lambda: on_redis.get_many(values),
+        lambda: on_redis.delete_many(values),
+        lambda: on_redis.get("k"),
+        lambda: on_redis.set("k", 1),
+        lambda: on_redis.delete_pattern("*"),
+        on_redis.clear,
+    ):
+        made.clear()
+        use()
+        assert len(made) == 1
+
+
+def test_what_belongs_to_others_in_redis_is_left_alone(on_redis: Any, redis_url: str) -> None:
+    other = ZooCacheBackend(redis_url, {"KEY_PREFIX": "p:1"})
+    with redis.Redis.from_url(redis_url, retry=None) as client:
+        client.set(":1:k", "of the application")
+        client.set("p:1:k", "of the application")
+        other.set("k", "of another prefix", tags=["t"])
+        on_redis.set("k", 1, tags=["t"])
+        before = set(client.keys())
+        on_redis.delete_many(["k"])
+        on_redis.delete_pattern("*")
+        on_redis.invalidate_tags("t")
+        on_redis.clear()
+        after = set(client.keys())
+        assert client.get(":1:k") == client.get("p:1:k") == b"of the application"
+        assert other.get("k") == "of another prefix"
+        gone = before - after
+        assert len(gone) == 1, "its own entry"
+        assert all(name.startswith(b"zoocache:{django:p}:") for name in gone | (after - before))
 
 
 # Without the store
