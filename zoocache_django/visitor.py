@@ -17,10 +17,10 @@ from django.http.request import HttpHeaders
 from django.utils.functional import LazyObject, SimpleLazyObject, empty
 
 from zoocache_core.http.reads import ADDRESS, Reads, WatchedDict
-
 from zoocache_django.tags import depends_on
 
 __all__ = ["ADDRESS", "Reads", "evaluated", "watched"]
+
 
 class _WatchedHeaders(HttpHeaders):
     """``request.headers`` that tells which headers are looked at."""
