@@ -18,6 +18,7 @@ from django.conf import settings
 from zoocache_core import ConfigurationError, Engine, default_engine
 from zoocache_core.settings import Settings
 from zoocache_django import patches, tables, tags, transactions
+from zoocache_django.signals import SignalSink
 
 __all__ = ["Options", "Problem", "State", "apply", "engine", "state"]
 
@@ -40,6 +41,9 @@ class Options:
     watch_database: bool = True
     """Whether reads, writes and transactions are noticed at all. ``False`` leaves Django as it
     is, and everything to the application."""
+
+    signals: bool = False
+    """Whether hits, misses and invalidations are sent as signals (``zoocache_django.signals``)."""
 
     def ignores(self, label: str) -> bool:
         """Whether writes of the model with this label (``app_label.model_name``) are ignored."""
@@ -144,6 +148,8 @@ def read(written: object) -> State:
                 own[name] = _OWN_CHECKS[name](named[name])
             except ConfigurationError as error:
                 problems.append(Problem(_OWN_IDS[name], str(error)))
+    if own.get("signals"):
+        core["events"] = (*core.get("events", ()), SignalSink())
     return State(core, Options(**own), tuple(problems))
 
 
@@ -250,10 +256,12 @@ _OWN_CHECKS: Final[dict[str, Callable[[object], Any]]] = {
     "ignore_models": _models,
     "triggers": _triggers,
     "watch_database": _flag("watch_database"),
+    "signals": _flag("signals"),
 }
 _OWN_IDS: Final = {
     "invalidate_on_write": "zoocache.E004",
     "ignore_models": "zoocache.E005",
     "triggers": "zoocache.E005",
     "watch_database": "zoocache.E004",
+    "signals": "zoocache.E004",
 }
