@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from zoocache_django.transactions import committing, end
+from zoocache_django.transactions import committing, end, of
 
 __all__ = ["PATCHES"]
 
@@ -16,6 +16,9 @@ Method = Callable[..., Any]
 
 def _commit(original: Method) -> Method:
     def commit(self: BaseDatabaseWrapper) -> None:
+        if of(self) is None:
+            original(self)
+            return
         with committing(self):
             original(self)
 
@@ -53,7 +56,7 @@ def _set_autocommit(original: Method) -> Method:
     def set_autocommit(
         self: BaseDatabaseWrapper, autocommit: bool, *args: Any, **kwargs: Any
     ) -> None:
-        if not autocommit:
+        if not autocommit or of(self) is None:
             original(self, autocommit, *args, **kwargs)
             return
         # Some databases commit what is pending when autocommit is switched on.

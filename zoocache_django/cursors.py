@@ -12,8 +12,9 @@ from zoocache_core.deps import current_scope
 from zoocache_core.statements import Statement, control, parse
 from zoocache_django import reads, transactions
 from zoocache_django.compilers import at_work
+from zoocache_django.publishing import Publishing
 from zoocache_django.tables import everything, known_tables
-from zoocache_django.transactions import Publishing, Transaction
+from zoocache_django.transactions import Transaction
 from zoocache_django.writes import REFUSALS, CompiledWrite, tags_of, touch
 
 __all__ = ["PATCHES", "forget_models"]

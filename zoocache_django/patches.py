@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final
 
-from zoocache_django import compilers, connections, cursors, relations, tables
+from zoocache_django import compilers, connections, cursors, relations, rows, tables
 
 __all__ = ["PATCHES", "install", "installed", "uninstall"]
 
@@ -69,4 +69,5 @@ def uninstall() -> None:
 
 def _forget_models() -> None:
     relations.forget_models()
+    rows.forget_models()
     cursors.forget_models()

@@ -17,7 +17,7 @@ from django.db.models.sql.where import AND, WhereNode
 
 from zoocache_django.tables import MAX_ROWS, Model, name_of
 
-__all__ = ["identifies", "keys_of", "model_of", "pinned", "rows_by_table"]
+__all__ = ["forget_models", "identifies", "keys_of", "model_of", "pinned", "rows_by_table"]
 
 Keys = Sequence[Any]
 
@@ -68,11 +68,18 @@ def pinned(query: Query, field: models.Field[Any, Any]) -> Keys | None:
     ):
         return None
     for lookup in _conditions(query.where):
-        if _is_column(lookup.lhs, alias, field) and lookup.rhs_is_direct_value():
-            values = [lookup.rhs] if isinstance(lookup, Exact) else lookup.rhs
-            values = list(values)
-            if len(values) <= MAX_ROWS and not any(map(_is_expression, values)):
-                return values
+        if not _is_column(lookup.lhs, alias, field):
+            continue
+        if isinstance(lookup, Exact):
+            if type(lookup.rhs) is int:
+                return [lookup.rhs]
+            values = [lookup.rhs]
+        elif lookup.rhs_is_direct_value() and len(lookup.rhs) <= MAX_ROWS:
+            values = list(lookup.rhs)
+        else:
+            continue
+        if not any(map(_is_expression, values)):
+            return values
     return None
 
 
@@ -82,8 +89,20 @@ def identifies(model: Model, vendor: str) -> bool:
     Where the database may take different texts for equal (a collation, a type of its own), it
     cannot.
     """
-    fields = getattr(model._meta, "pk_fields", [model._meta.pk])
-    return all(_is_exact(field, model, vendor) for field in fields)
+    found = _identifies.get((model, vendor))
+    if found is None:
+        fields = getattr(model._meta, "pk_fields", [model._meta.pk])
+        found = all(_is_exact(field, model, vendor) for field in fields)
+        _identifies[model, vendor] = found
+    return found
+
+
+_identifies: Final[dict[tuple[Model, str], bool]] = {}
+
+
+def forget_models() -> None:
+    """Look at primary keys again: a model was defined."""
+    _identifies.clear()
 
 
 def _is_exact(field: Any, model: Model, vendor: str) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from weakref import WeakSet, ref
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -26,14 +26,10 @@ from django.db.transaction import Atomic
 from zoocache_core import Engine, default_engine
 from zoocache_core.deps import Scope
 from zoocache_core.runtime import Runtime
-from zoocache_core.tags import invalidation_target
 from zoocache_core.transactions import WriteBuffer
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from zoocache_django.publishing import Publishing, followed, invalidate
 
 __all__ = [
-    "Publishing",
     "Transaction",
     "attach",
     "begin",
@@ -48,7 +44,6 @@ __all__ = [
 ]
 
 _ATTRIBUTE: Final = "_zoocache_transaction"
-_MOST_DOUBTS: Final = 32
 
 
 class Transaction:
@@ -87,14 +82,14 @@ class Transaction:
         """Take the engines' positions, before the first statement."""
         with _lock:
             if not _open:
-                for engine in _followed:
+                for engine in followed:
                     _watch(engine)
             _open.add(self)
         _thread.transactions.append(self)
         _context.set((*_context.get(), self))
         self.started = True
         # Being watched comes first: a move that falls in between only makes the stamp higher.
-        self.stamps = {engine: engine.trie.position for engine in _followed if engine.configured}
+        self.stamps = {engine: engine.trie.position for engine in followed if engine.configured}
 
     def touch(self, tags: Iterable[str]) -> None:
         """Record what was written, to be invalidated at the commit."""
@@ -104,7 +99,7 @@ class Transaction:
         # At once with the guard, lest a transaction that ends meanwhile should find it superfluous.
         with _lock:
             self.buffer.touch(*tags)
-            for engine in _followed:
+            for engine in followed:
                 engine.add_guard(_guards[engine])
 
     def undo(self, savepoint: int = 0) -> None:
@@ -112,14 +107,14 @@ class Transaction:
         self.buffer.rollback_to(savepoint)
         if self.published:
             # A test is over, and what it saw as committed has never been.
-            _invalidate(self.published.pending())
+            invalidate(self.published.pending())
 
     def settle(self) -> None:
         """Publish what a block of a test wrote, and has ended."""
         if self.buffer:
             tags = self.buffer.commit()
             self.published.touch(*tags)
-            _invalidate(tags)
+            invalidate(tags)
         if self.started:
             _stop(self)
 
@@ -173,7 +168,6 @@ _context: Final[ContextVar[tuple[Transaction, ...]]] = ContextVar("zoocache_djan
 # Weak, because a thread may end without closing its connections.
 _open: Final[WeakSet[Transaction]] = WeakSet()
 _lock: Final = threading.Lock()
-_followed: list[Engine] = []
 _guards: Final[dict[Engine, _Guard]] = {}
 _watchers: Final[dict[Engine, Callable[[], None]]] = {}
 
@@ -181,10 +175,10 @@ _watchers: Final[dict[Engine, Callable[[], None]]] = {}
 def follow(engine: Engine) -> None:
     """Invalidate in ``engine``, too, what is written through Django."""
     with _lock:
-        if engine not in _followed:
+        if engine not in followed:
             _guards[engine] = _Guard(engine)
             _watchers[engine] = partial(engine.add_guard, _guards[engine])
-            _followed.append(engine)
+            followed.append(engine)
             if _open:
                 _watch(engine)
 
@@ -192,8 +186,8 @@ def follow(engine: Engine) -> None:
 def unfollow(engine: Engine) -> None:
     """Take back :func:`follow`."""
     with _lock:
-        if engine in _followed:
-            _followed.remove(engine)
+        if engine in followed:
+            followed.remove(engine)
             engine.unwatch(_watchers.pop(engine))
             engine.remove_guard(_guards.pop(engine))
 
@@ -265,39 +259,6 @@ def committing(connection: BaseDatabaseWrapper) -> Iterator[None]:
         end(connection, undone=False)
 
 
-class Publishing:
-    """Around what makes writes visible to others: invalidates ``tags`` afterwards.
-
-    In between, this process trusts nothing that depends on them. So its threads never see in the
-    cache what the database no longer says; other processes may, until the invalidation reaches
-    them. ``tags`` may be replaced before the end, when more is known.
-    """
-
-    __slots__ = ("_doubted", "_engines", "tags")
-
-    def __init__(self, tags: Collection[str]) -> None:
-        self.tags = tags
-
-    def __enter__(self) -> Self:
-        tags = self.tags
-        # Tags of many rows are doubted as whole tables: readers look through all that is doubted.
-        self._doubted = {
-            invalidation_target(tag if len(tags) <= _MOST_DOUBTS else tag.partition(":")[0])
-            for tag in tags
-        }
-        self._engines = [engine for engine in _followed if engine.configured]
-        for engine in self._engines:
-            engine.trie.doubt(self._doubted)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for engine in self._engines:
-            if engine.configured:
-                if self.tags:
-                    engine.invalidate(*self.tags)
-                engine.trie.settle(self._doubted)
-
-
 def published(connection: BaseDatabaseWrapper, tags: Collection[str]) -> None:
     """Remember what was written in a test outside of its blocks, to be forgotten after it."""
     transaction = of(connection)
@@ -331,12 +292,6 @@ def _settled() -> Iterator[Transaction]:
             yield transaction
 
 
-def _invalidate(tags: Collection[str]) -> None:
-    for engine in _followed:
-        if engine.configured and tags:
-            engine.invalidate(*tags)
-
-
 def _watch(engine: Engine) -> None:
     if engine.configured:
         engine.watch(_watchers[engine])
@@ -354,7 +309,7 @@ def _stop(transaction: Transaction) -> None:
     transaction.stamps = {}
     with _lock:
         _open.discard(transaction)
-        for engine in _followed:
+        for engine in followed:
             if engine.configured:
                 _relax(engine)
 

@@ -18,10 +18,10 @@ from django.db.models.sql.subqueries import DeleteQuery, InsertQuery, UpdateQuer
 
 from zoocache_core.statements import Statement
 from zoocache_django import tables, transactions
+from zoocache_django.publishing import Publishing
 from zoocache_django.relations import ends_deleted, ends_inserted
 from zoocache_django.rows import identifies, keys_of, model_of
 from zoocache_django.tags import row_tag, table_tag
-from zoocache_django.transactions import Publishing
 
 __all__ = ["REFUSALS", "CompiledWrite", "invalidate_model", "tags_of", "touch"]
 

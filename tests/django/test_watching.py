@@ -26,6 +26,7 @@ from zoocache_core import default_engine
 from zoocache_core import stats as engine_stats
 from zoocache_core.deps import current_scope
 from zoocache_django import depends_on, invalidate_model, patches
+from zoocache_django.rows import forget_models
 from zoocache_django.tables import MAX_ROWS
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -124,10 +125,12 @@ class TestReads:
         field = Maker._meta.pk
         assert deps_of(lambda: Maker.objects.get(pk="m1")) == {"catalog.maker:m1"}
         field.db_collation = "NOCASE"
+        forget_models()
         try:
             assert deps_of(lambda: Maker.objects.get(pk="m1")) == {"catalog.maker:*"}
         finally:
             field.db_collation = None
+            forget_models()
 
     def test_raw_sql_depends_on_its_tables(self) -> None:
         def read() -> None:
