@@ -115,6 +115,18 @@ def drive(server: Gunicorn, truth: Truth, requests: int, allowed: float, round_:
     assert not objections, "\n".join(objections[:5])
 
 
+def every_worker_hits(server: Gunicorn) -> dict[int, dict[str, Any]]:
+    """Read without writing until each worker has had a hit; what they tell then.
+
+    On a busy machine one of them may have served few requests, or let its lease lapse.
+    """
+    deadline = time.monotonic() + 20
+    while not all(told["hits"] for told in server.workers().values()):
+        assert time.monotonic() < deadline, "a worker caches nothing"
+        server.ask("/read/1")
+    return server.workers()
+
+
 def check_preloaded(
     tmp_path: Path,
     settings: dict[str, Any],
@@ -123,9 +135,8 @@ def check_preloaded(
 ) -> None:
     with preloaded(tmp_path, settings) as (server, truth):
         drive(server, truth, 60, allowed, 0)
-        workers = server.workers()
+        workers = every_worker_hits(server)
         for told in workers.values():
-            assert told["hits"] > 0
             assert told["errors"] == 0
             if also is not None:
                 also(told)
