@@ -28,7 +28,7 @@ def ours() -> dict[str, Any]:
     here = Engine(bus_url=url, prefix="bus")
     there = Engine(bus_url=url, prefix="bus", events=[Arrivals()])
     for engine in (here, there):
-        engine.set("warm", 1)
+        engine.get("warm")
 
     def send() -> None:
         arrived.clear()
