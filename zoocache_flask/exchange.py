@@ -13,11 +13,17 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
 from zoocache_core.encoding import encode
-from zoocache_core.errors import UnsupportedValue
 from zoocache_core.http import Answer, PagePolicy, PageResponse
 from zoocache_core.http.key import digest
 from zoocache_core.http.reads import ADDRESS, Reads
-from zoocache_flask.visitor import LOGGED_IN, context, current_session, login_manager, watched
+from zoocache_flask.visitor import (
+    LOGGED_IN,
+    context,
+    current_session,
+    identity,
+    login_manager,
+    watched,
+)
 
 __all__ = ["FlaskRequest", "response_to"]
 
@@ -41,6 +47,7 @@ class FlaskRequest:
         self.method: str = self._http.method
         self._seen: Reads | None = None
         self._refusal: str | None = None
+        self._values: Mapping[str, str | None] = {}
         self._state: dict[str, Mapping[str, Any]] | None = None
 
     @property
@@ -75,8 +82,9 @@ class FlaskRequest:
         field = _FIELDS.get(name)
         if field is None:
             kind, underscore, rest = name.partition("_")
-            if underscore:
-                return _INVENTED[kind](self, rest)
+            if underscore and kind in _INVENTED:
+                values = self._values
+                return values[name] if name in values else _INVENTED[kind](self, rest)
             field = f"HTTP_{name.upper().replace('-', '_')}"
             if len(_FIELDS) < _MOST_FIELDS:
                 _FIELDS[name] = field
@@ -104,13 +112,14 @@ class FlaskRequest:
         return digest([getattr(session, "sid", None), _identity(dict(session))])
 
     def value(self, of: str, name: str) -> str | None:
-        """What identifies an attribute that ``flask.g`` or the request had before the view ran."""
+        """What identifies what ``flask.g`` (or the request, or its environment) had under `name`
+        before the view ran."""
         content = (self._state or self._attributes())[of]
         return _identity(content[name]) if name in content else None
 
     def _attributes(self) -> dict[str, Mapping[str, Any]]:
         own: object = g._get_current_object()
-        return {"g": vars(own), "request": vars(self._http)}
+        return {"g": vars(own), "request": vars(self._http), "environ": self._environ}
 
     def session_value(self, name: str) -> str | None:
         """The part of the session called `name`."""
@@ -144,14 +153,15 @@ class FlaskRequest:
         self._seen = seen = Reads(self._policy.include_host)
         pushed, session = context(), current_session()
         later, modified = len(pushed._after_request_functions), session.modified
-        content = None if not modified else _text(session)
+        content = None if not modified else identity(session)
         # The page's key is also asked for after the view, which may have added some.
         self._state = {of: dict(state) for of, state in self._attributes().items()}
-        with watched(seen, shared_globals):
+        with watched(seen, shared_globals) as watch:
+            self._values = watch.values
             yield
         if len(pushed._after_request_functions) > later:
             self._refusal = "the view left something to do with after_this_request()"
-        elif session.modified and (not modified or content != _text(session)):
+        elif session.modified and (not modified or content != identity(session)):
             self._refusal = "the session was changed"
         else:
             self._refusal = seen.refusal
@@ -198,6 +208,7 @@ _INVENTED: Final[dict[str, Callable[[FlaskRequest, str], str | None]]] = {
     ADDRESS.partition("_")[0]: _address,
     "g": lambda exchange, name: exchange.value("g", name),
     "request": lambda exchange, name: exchange.value("request", name),
+    "environ": lambda exchange, name: exchange.value("environ", name),
     "session": FlaskRequest.session_value,
 }
 """Things of the request that are no headers, by how their names begin (see ``visitor``)."""
@@ -211,15 +222,8 @@ def _used_session() -> Any:
 
 
 def _identity(value: object) -> str:
-    return _text(value) or secrets.token_hex(16)
-
-
-def _text(value: object) -> str | None:
-    """Text that is the same only for equal values, or ``None`` if that cannot be told."""
-    try:
-        return encode(dict(value) if isinstance(value, Mapping) else value)
-    except UnsupportedValue:
-        return None
+    # What has none is equal to nothing, itself included.
+    return identity(value) or secrets.token_hex(16)
 
 
 def _of_babel(name: str) -> str | None:

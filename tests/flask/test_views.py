@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,10 +29,13 @@ from flask import (
 )
 from flask.testing import FlaskClient
 from flask.views import MethodView, View
+from sqlalchemy import StaticPool, create_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Session as OrmSession
 
 from tests.flask.conftest import MakeApp
 from zoocache_core.testing import ManualClock
-from zoocache_flask import add_deps, cache_view, cacheable, invalidate, url_tag
+from zoocache_flask import ZooCache, add_deps, cache_view, cacheable, invalidate, url_tag
 
 
 def route(app: Flask, view: Any, path: str = "/", **options: Any) -> list[str]:
@@ -491,6 +496,106 @@ def test_attributes_that_the_application_gave_the_request_count(app: Flask) -> N
     client = app.test_client()
     for name in ("a", "b", "a"):
         assert seen(client, headers={"X-Customer": name})[0] == name
+
+
+class Row(DeclarativeBase):
+    """What mapped classes have in common."""
+
+
+class Account(Row):
+    __tablename__ = "account"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+def test_a_row_in_g_counts_by_its_key(app: Flask) -> None:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    Row.metadata.create_all(engine)
+    database = OrmSession(engine)
+    database.add_all([Account(id=1, name="Ann"), Account(id=2, name="Bob")])
+    database.commit()
+
+    @app.before_request
+    def look_up() -> None:
+        g.account = database.get(Account, session.get("id", 0))
+
+    route(app, lambda: f"Hello {g.account and g.account.name}")
+    for number, name in ((1, "Ann"), (2, "Bob"), (3, None)):
+        client = sign_in(app, id=number)
+        assert [seen(client) for _ in range(2)] == [
+            (f"Hello {name}", "MISS"),
+            (f"Hello {name}", "HIT"),
+        ]
+    database.close()
+    engine.dispose()
+
+
+def test_what_the_view_changes_in_place_counts_as_it_was(app: Flask) -> None:
+    @app.before_request
+    def prepare() -> None:
+        g.trail = ["before"] if "X-Kind" in request.headers else []
+
+    def view() -> str:
+        g.trail.append("before")
+        return str(len(g.trail))
+
+    route(app, view)
+    client = app.test_client()
+    assert seen(client) == ("1", "MISS")
+    assert seen(client, headers={"X-Kind": "more"}) == ("2", "MISS")
+    assert seen(client) == ("1", "HIT")
+
+
+def test_what_the_server_found_out_counts(app: Flask) -> None:
+    route(app, lambda: request.environ.get("SSL_CLIENT_S_DN", "nobody"))
+    client = app.test_client()
+    for name in ("Ann", "Bob"):
+        environ = {"SSL_CLIENT_S_DN": name}
+        assert [seen(client, environ_overrides=environ) for _ in range(2)] == [
+            (name, "MISS"),
+            (name, "HIT"),
+        ]
+    assert seen(client) == ("nobody", "MISS")
+
+
+def test_a_header_may_have_an_underscore(app: Flask) -> None:
+    route(app, lambda: "text", vary_headers=["X_Kind"])
+    client = app.test_client()
+    assert seen(client)[1] == "MISS"
+    assert seen(client, environ_overrides={"HTTP_X_KIND": "a"})[1] == "MISS"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_one_run_for_many_requests_at_once(app: Flask, asynchronous: bool) -> None:
+    runs: list[str] = []
+    barrier = threading.Barrier(6)
+
+    def work() -> str:
+        runs.append("run")
+        deadline = time.monotonic() + 10
+        while engine.stats().flight_waits < 5 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return "text"
+
+    async def work_later() -> str:
+        # Each request of an asynchronous view has an event loop of its own.
+        return work()
+
+    engine = ZooCache().engine_of(app)
+    app.add_url_rule("/", view_func=cache_view(work_later if asynchronous else work))
+
+    def visit(found: list[tuple[str, str]]) -> None:
+        barrier.wait(10)
+        found.append(seen(app.test_client()))
+
+    found: list[tuple[str, str]] = []
+    threads = [threading.Thread(target=visit, args=(found,)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert runs == ["run"]
+    assert [text for text, _ in found] == ["text"] * 6
 
 
 def test_authorization(app: Flask) -> None:
