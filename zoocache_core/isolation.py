@@ -73,8 +73,11 @@ class _Guard:
 # Replaced as a whole, so that it can be read without the lock. Weak, because what is dropped
 # without an end forbids nothing.
 _open: tuple[ref[Activity], ...] = ()
-_lock = threading.Lock()
-_context: Final[ContextVar[tuple[Activity, ...]]] = ContextVar("zoocache_activities", default=())
+# Reentrant, for the garbage collector may close a connection, and so end a transaction, anywhere.
+_lock = threading.RLock()
+_context: Final[ContextVar[tuple[ref[Activity], ...]]] = ContextVar(
+    "zoocache_activities", default=()
+)
 _guards: Final[WeakKeyDictionary[Engine, _Guard]] = WeakKeyDictionary()
 
 
@@ -110,8 +113,8 @@ def end(activity: Activity) -> None:
                     engine.remove_guard(guard)
     activity.owners.clear()
     mine = _context.get()
-    if activity in mine:
-        _context.set(tuple(one for one in mine if one is not activity))
+    if any(one() is activity for one in mine):
+        _context.set(tuple(one for one in mine if one() is not activity))
 
 
 def _guard(activity: Activity) -> None:
@@ -125,9 +128,14 @@ def _guard(activity: Activity) -> None:
 
 def _own(activity: Activity) -> None:
     activity.owners.add(_owner())
-    # Those that ended in another context are still in this one.
-    mine = [one for one in _context.get() if one.owners and one is not activity]
-    _context.set((*mine, activity))
+    mine = [one for one in _context.get() if _is_open(one) and one() is not activity]
+    _context.set((*mine, ref(activity)))
+
+
+def _is_open(one: ref[Activity]) -> bool:
+    # What ended in another context is still in this one.
+    activity = one()
+    return activity is not None and bool(activity.owners)
 
 
 def _owner() -> Any:
@@ -141,7 +149,7 @@ def _mine(engine: Engine) -> Iterator[Activity]:
         activity = one()
         if activity is not None and engine in activity.engines:
             owners = activity.owners
-            if owner in owners or activity in inherited or all(map(_finished, tuple(owners))):
+            if owner in owners or one in inherited or all(map(_finished, tuple(owners))):
                 yield activity
 
 
@@ -153,7 +161,7 @@ def _after_fork() -> None:
     """The activities of the parent process use its connections, which a child must not."""
     global _open, _lock
     _open = ()
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     for engine, guard in list(_guards.items()):
         if engine.configured:
             engine.remove_guard(guard)

@@ -85,8 +85,9 @@ class Runtime:
     def __init__(self) -> None:
         self._lifecycle = threading.RLock()
         # A lock of its own, held for no longer than an assignment takes: guards are also added by
-        # watchers, while the lock of the trie is held.
-        self._guarding = threading.Lock()
+        # watchers, while the lock of the trie is held. Reentrant, for the garbage collector may
+        # close a connection at any moment, and a guard is removed thereby.
+        self._guarding = threading.RLock()
         self.guards: tuple[Guard, ...] = ()
         self._pruner: Pruner | None = None
         self._direct_hit: Hit = no_hit

@@ -36,21 +36,23 @@ def _enforce_keys(connection: Any, record: Any) -> None:
 
 
 class World:
-    """Call :meth:`fill` before each use and :meth:`close` at last."""
+    """Call :meth:`fill` before each use, :meth:`rest` after it, and :meth:`close` at last."""
+
+    tracking: Tracking
 
     def __init__(self, url: str) -> None:
         self.engine = open_engine(url)
         # What sets the scene is not what is observed.
         self.behind = open_engine(url)
         self.cache = Cache()
-        self.tracking: Tracking = track(self.engine, cache=self.cache)
         with self.behind.begin() as connection:
             Base.metadata.create_all(connection)
             connection.execute(text("DROP VIEW IF EXISTS titles"))
             connection.execute(text("CREATE VIEW titles AS SELECT title FROM note"))
 
     def fill(self) -> None:
-        """The same rows as at the beginning, and an empty cache."""
+        """The same rows as at the beginning, an empty cache, and a tracked engine."""
+        self.tracking = track(self.engine, cache=self.cache)
         with self.behind.begin() as connection:
             for table in reversed(Base.metadata.sorted_tables):
                 connection.execute(table.delete())
@@ -73,8 +75,11 @@ class World:
             session.commit()
         self.cache.clear()
 
-    def close(self) -> None:
+    def rest(self) -> None:
         self.tracking.stop()
+        assert not self.cache.guards
+
+    def close(self) -> None:
         self.engine.dispose()
         self.behind.dispose()
         self.cache.reset()

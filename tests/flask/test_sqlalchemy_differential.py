@@ -8,12 +8,10 @@ threads, cached first and then without the cache, and compared.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, ClassVar
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -28,10 +26,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
+from tests.flask.sqlalchemy_fixtures import postgres_world, sqlite_world
 from tests.flask.sqlalchemy_reads import READS
 from tests.flask.sqlalchemy_world import World
 from tests.flask.sqlalchemy_writes import WRITES
-from tests.servers import PostgresServer
+
+__all__ = ["postgres_world", "sqlite_world"]
 
 KEYS = st.integers(1, 4)
 
@@ -60,6 +60,7 @@ class CachedAgainstUncached(RuleBasedStateMachine):
         if hasattr(self, "session"):
             self.session.close()
             self.elsewhere.shutdown()
+            self.world.rest()
 
     def attempt(self, action: Callable[[], object]) -> None:
         """What a database or a constraint refuses is rolled back, as applications do."""
@@ -145,21 +146,6 @@ class CachedAgainstUncached(RuleBasedStateMachine):
             # One after the other, since a read may flush what the next one sees.
             cached = cache.fetch(name, lambda read=read: read(session))  # type: ignore[misc]
             assert cached == read(session), f"{name!r} {where}"
-
-
-@pytest.fixture(scope="module")
-def postgres_world(postgres: PostgresServer) -> Iterator[World]:
-    dsn = postgres.create_database("sqlalchemy_differential")
-    world = World(dsn.replace("postgresql://", "postgresql+psycopg://"))
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def sqlite_world(tmp_path: Path) -> Iterator[World]:
-    world = World(f"sqlite:///{tmp_path}/notes.db")
-    yield world
-    world.close()
 
 
 def explore(world: World, levels: list[str | None], examples: int) -> None:

@@ -156,18 +156,6 @@ def _begin_twophase(connection: Connection, xid: Any) -> None:
     _begin(connection)
 
 
-def _savepoint(connection: Connection, name: str) -> None:
-    transaction = transactions.of(connection.connection)
-    if transaction is not None:
-        transaction.savepoints[name] = transaction.written.savepoint()
-
-
-def _rollback_savepoint(connection: Connection, name: str, context: None) -> None:
-    transaction = transactions.of(connection.connection)
-    if transaction is not None and transaction.exact and name in transaction.savepoints:
-        transaction.written.rollback_to(transaction.savepoints[name])
-
-
 def _after_execute(
     connection: Connection,
     clauseelement: Any,
@@ -193,8 +181,6 @@ def _close(dbapi_connection: Any, record: ConnectionPoolEntry) -> None:
 _EVENTS: Final[dict[str, Callable[..., None]]] = {
     "begin": _begin,
     "begin_twophase": _begin_twophase,
-    "savepoint": _savepoint,
-    "rollback_savepoint": _rollback_savepoint,
     "after_execute": _after_execute,
     "close": _close,
 }

@@ -111,13 +111,14 @@ def _steer(
     database: Database,
     context: Context,
     transaction: Transaction | None,
-    kind: str,
+    steering: tuple[str, str],
     call: Callable[[], None],
 ) -> None:
     """Execute a statement that begins or ends a transaction or a part of it.
 
-    What such a statement of the application undoes is not forgotten, which is safe.
+    A ROLLBACK that the application wrote itself is taken for nothing, which is safe.
     """
+    kind, name = steering
     proxied, dialect = context.root_connection.connection, context.dialect.name
     if kind == "begin" and transaction is None:
         transactions.enter(proxied, database, dialect).manual = True
@@ -135,6 +136,10 @@ def _steer(
             transaction.savepoints.clear()
     else:
         call()
+    if kind == "savepoint":
+        transaction.savepoints[name] = transaction.written.savepoint()
+    elif kind == "undo" and transaction.exact and name in transaction.savepoints:
+        transaction.written.rollback_to(transaction.savepoints[name])
     if transaction.manual and kind in ("commit", "rollback"):
         transactions.undo(proxied)
     return None

@@ -20,13 +20,14 @@ _IMPLICIT_BEGIN: Final = re.compile(r"\s*(?:insert|update|delete|replace)\b", re
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``steering`` is the kind of a statement that begins or ends a transaction or a part of it.
+    """``steering`` is the kind of a statement that begins or ends a transaction or a part of it,
+    with the name of its savepoint (see ``zoocache_core.statements.control``).
 
     ``deletes``: rows may go. ``begins``: Python's sqlite3 opens a transaction for it.
     """
 
     statement: Statement
-    steering: str | None
+    steering: tuple[str, str] | None
     deletes: bool
     begins: bool
 
@@ -58,7 +59,7 @@ def plan_of(text: str) -> Plan:
 def _make(text: str, known: Mapping[str, Any]) -> Plan:
     steering = control(text)
     if steering is not None:
-        return Plan(Statement(), steering[0], deletes=False, begins=False)
+        return Plan(Statement(), steering, deletes=False, begins=False)
     return Plan(
         parse(text, known),
         None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Engine, MetaData, event
 from sqlalchemy.orm import Session
 
+from zoocache_core import ConfigurationError
 from zoocache_core import Engine as Cache
 from zoocache_core import default_engine
 from zoocache_flask.sqlalchemy import databases, dialects, instances, schema, sessions
@@ -51,7 +52,8 @@ def track(
 
     Raises:
         TypeError: ``target`` is none of these, or is bound to no engine.
-        ConfigurationError: ``name`` is that of another kind of database.
+        ConfigurationError: ``name`` is that of another kind of database, or an engine is tracked
+            by another name.
     """
     engines = list(dict.fromkeys(_engines(target)))
     if not engines:
@@ -77,6 +79,13 @@ class Tracking:
                 (one, databases.named(name or databases.default_name(one), one.dialect.name))
                 for one in engines
             ]
+            for engine, database in wanted:
+                tracked = databases.of_engine(engine)
+                if tracked not in (None, database):
+                    raise ConfigurationError(
+                        f"{engine!r} is tracked as {tracked.name!r} already, so it cannot be "
+                        f"tracked as {database.name!r}: its tags must have one name."
+                    )
             for one in metadata:
                 schema.learn(one)
             schema.learn_mapped()
@@ -150,7 +159,7 @@ def _engines(target: Any) -> Iterator[Engine]:
     elif hasattr(target, "sync_session"):
         yield from _engines(target.sync_session)
     elif isinstance(target, Session):
-        yield from _bound(target.bind, target._Session__binds)  # type: ignore[attr-defined]
+        yield from _bound(target.bind, getattr(target, "_Session__binds", None))
     elif isinstance(getattr(target, "kw", None), dict):
         yield from _bound(target.kw.get("bind"), target.kw.get("binds"))
     else:
