@@ -34,7 +34,7 @@ class Publishing:
 
     def __enter__(self) -> Self:
         self._engines = [engine for engine in followed if engine.configured]
-        self._doubted = [invalidation_target(tag) for tag in self.tags]
+        self._doubted = [*map(invalidation_target, self.tags)]
         if len(self._doubted) > _MOST_DOUBTS:
             # As whole tables, since every reader looks through all that is doubted.
             self._doubted = list({tag.rpartition(":")[0] or tag for tag in self._doubted})

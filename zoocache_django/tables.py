@@ -46,11 +46,13 @@ thousand rows is outdated by almost every write, and costs a thousand checks unt
 @dataclass(frozen=True, slots=True)
 class _Written:
     """What a write to one table outdates: labels with the model whose key their rows have, and
-    labels and names of tables of which any row may have changed."""
+    labels and names of tables of which any row may have changed. ``numbered``: an integer key is
+    an integer."""
 
     rows: tuple[tuple[str, Model], ...]
     tables: tuple[str, ...]
     others: tuple[str, ...]
+    numbered: bool
 
 
 _tables: dict[str, tuple[Model, ...]] = {}
@@ -90,7 +92,13 @@ def known_tables() -> Mapping[str, tuple[Model, ...]]:
 
 def name_of(db_table: str) -> str:
     """A table's name as statements are searched for it: ``schema"."Table`` is ``table``."""
-    return db_table.rpartition(".")[2].strip('"`').lower()
+    found = _names.get(db_table)
+    if found is None:
+        found = _names[db_table] = db_table.rpartition(".")[2].strip('"`').lower()
+    return found
+
+
+_names: Final[dict[str, str]] = {}
 
 
 def any_row(table: str, using: str) -> str:
@@ -128,7 +136,16 @@ def written(table: str, keys: Sequence[Any] | None, using: str) -> list[str]:
     found = _written.get(table)
     if found is None:
         found = _written[table] = _outdated_by(table)
-    if keys is None or len(keys) > MAX_ROWS:
+    if (
+        keys is not None
+        and len(keys) == 1
+        and type(keys[0]) is int
+        and found.numbered
+        and using == DEFAULT_DB_ALIAS
+    ):
+        # The most frequent case by far, on the path of every save.
+        tags = [f"{label}:{keys[0]}" for label, _ in found.rows]
+    elif keys is None or len(keys) > MAX_ROWS:
         tags = [in_database(using, label) for label, _ in found.rows]
     else:
         tags = [one for label, model in found.rows for one in _rows(label, model, keys, using)]
@@ -162,11 +179,7 @@ def triggered(table: str, using: str) -> list[str]:
 
 def _rows(label: str, model: Model, keys: Iterable[Any], using: str) -> Iterator[str]:
     for key in keys:
-        if type(key) is int and using == DEFAULT_DB_ALIAS:
-            # The most frequent case by far, on the path of every save.
-            yield f"{label}:{key}"
-        else:
-            yield in_database(using, tag(label, *key_parts(model, key)))
+        yield in_database(using, tag(label, *key_parts(model, key)))
 
 
 def _outdated_by(table: str) -> _Written:
@@ -188,7 +201,15 @@ def _outdated_by(table: str) -> _Written:
                 else:
                     whole[label] = None
     tables = tuple(label for label in whole if label not in by_key)
-    return _Written(tuple(by_key.items()), tables, tuple(others))
+    numbered = all(isinstance(_key(model), models.IntegerField) for model in by_key.values())
+    return _Written(tuple(by_key.items()), tables, tuple(others), numbered)
+
+
+def _key(model: Model) -> object:
+    field: Any = model._meta.pk
+    while isinstance(field, models.ForeignKey):
+        field = field.target_field
+    return field
 
 
 def _closure(table: str) -> set[str]:

@@ -130,8 +130,9 @@ def _expected(compiler: SQLCompiler, table: str) -> list[str]:
     keys = keys_of(query, connection.vendor)
     if isinstance(query, UpdateQuery):
         changes: Any = getattr(query, "values")  # noqa: B009  the stubs do not know it
-        if any(field.primary_key for field, _, _ in changes):
-            keys = None
+        for field, _, _ in changes:
+            if field.primary_key:
+                keys = None
         return tables.written(table, keys, connection.alias)
     tags = tables.written(table, keys, connection.alias)
     if isinstance(query, DeleteQuery):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -19,13 +20,14 @@ from tests.django.catalog.models import (
     Product,
     Review,
     Special,
+    Supplier,
     Supply,
 )
 from tests.django.catalog.population import SUPPLIERS, populate
 from zoocache_core import default_engine
 from zoocache_core import stats as engine_stats
 from zoocache_core.deps import current_scope
-from zoocache_django import depends_on, invalidate_model, patches
+from zoocache_django import depends_on, invalidate_model, patches, row_tag
 from zoocache_django.rows import forget_models
 from zoocache_django.tables import MAX_ROWS
 
@@ -232,6 +234,12 @@ class TestWrites:
         key = Supply.objects.get(product=1).pk
         assert outdated(write, f"catalog.supply:{key}") == {f"catalog.supply:{key}"}
         assert Supply.objects.get(pk=key).days == 9
+
+    def test_every_spelling_of_a_key_is_the_same_row(self) -> None:
+        dep = row_tag(Supplier, uuid.UUID(int=7))
+        assert deps_of(lambda: Supplier.objects.filter(pk=uuid.UUID(int=7)).first()) == {dep}
+        write = Supplier(pk=7, name="s")
+        assert outdated(lambda: write.save(force_insert=True), dep) == {dep}
 
     def test_nothing_written_nothing_outdated(self) -> None:
         before = engine_stats().invalidations
