@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from typing import Any, Final
 
 from django.conf import settings
@@ -43,12 +44,23 @@ class DjangoRequest:
         self.arguments = arguments
         self.seen = Reads(policy.include_host)
         self.resolved = resolved
-        self._request = request
+        self.request = request
         self._policy = policy
         self._args = args
         self._kwargs = kwargs
         if self.http is not request:
-            self.seen.update(("user", "header:authorization"))
+            self.seen.update(("user", "header:authorization", "header:accept"))
+
+    def detach(self) -> None:
+        """Go on with a copy of the request, while the original is answered."""
+        wrapped = self.http is not self.request
+        self.http = copy(self.http)
+        if wrapped:
+            request: Any = copy(self.request)
+            request._request = self.http
+            self.request = request
+        else:
+            self.request = self.http
 
     @property
     def method(self) -> str:
@@ -90,7 +102,7 @@ class DjangoRequest:
         return self.http.COOKIES.get(name)
 
     def user(self) -> str | None:
-        user = getattr(self._request, "user", None)
+        user = getattr(self.request, "user", None)
         if user is None:
             return None
         self._must_be_resolved()
@@ -137,17 +149,19 @@ class DjangoRequest:
     def key(self) -> str | None:
         if self._policy.key is None:
             return None
-        return encode(self._policy.key(self._request, *self._args, **self._kwargs))
+        return encode(self._policy.key(self.request, *self._args, **self._kwargs))
 
     def deps(self) -> Iterable[str]:
         deps = self._policy.deps
-        return as_deps(deps(self._request, *self._args, **self._kwargs) if callable(deps) else deps)
+        return as_deps(deps(self.request, *self._args, **self._kwargs) if callable(deps) else deps)
 
     def status_of(self, error: Exception) -> int:
         for kind, status in _STATUSES:
             if isinstance(error, kind):
                 return status
-        return 500
+        # Those of DRF, which makes responses of them.
+        own = getattr(error, "status_code", None)
+        return own if isinstance(own, int) else 500
 
 
 _STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (

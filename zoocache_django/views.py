@@ -7,7 +7,7 @@ here is only how Django calls its views.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from functools import partial, wraps
 from typing import Any, Final, Protocol, overload
@@ -19,6 +19,7 @@ from django.template.response import SimpleTemplateResponse
 
 from zoocache_core.http import PageCache, PagePolicy
 from zoocache_django import conf
+from zoocache_django.background import in_a_task, in_a_thread
 from zoocache_django.exchange import DjangoRequest, Unresolved, page_response, response_to
 from zoocache_django.visitor import watched
 
@@ -125,9 +126,15 @@ def _sync_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> V
             if exchange.method not in _CACHED_METHODS:
                 return _checked(view(request, *args, **kwargs), name)
             with watched(exchange.http, exchange.seen):
-                return _rendered(_checked(view(request, *args, **kwargs), name))
+                response = _checked(view(exchange.request, *args, **kwargs), name)
+                return _rendered(response, exchange.request)
 
-        return response_to(cache.respond(exchange, run, partial(page_response, exchange)))
+        def later(work: Callable[[], Any]) -> None:
+            exchange.detach()
+            in_a_thread(work)
+
+        read = partial(page_response, exchange)
+        return response_to(cache.respond(exchange, run, read, later))
 
     return cached
 
@@ -143,19 +150,23 @@ def _async_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> 
             if exchange.method not in _CACHED_METHODS:
                 return _checked(await view(request, *args, **kwargs), name)
             with watched(exchange.http, exchange.seen):
-                response = _checked(await view(request, *args, **kwargs), name)
-                response = await sync_to_async(_rendered)(response)
+                response = _checked(await view(exchange.request, *args, **kwargs), name)
+                response = await sync_to_async(_rendered)(response, exchange.request)
             # The page may turn out to be kept apart by what this run did not look at.
             await sync_to_async(exchange.resolve)()
             return response
 
+        def later(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+            exchange.detach()
+            in_a_task(exchange.http, work)
+
         read = partial(page_response, exchange)
         try:
-            answer = await cache.respond_async(exchange, run, read)
+            answer = await cache.respond_async(exchange, run, read, later)
         except Unresolved:
             # Raised while the key is made, before the view runs.
             await sync_to_async(exchange.resolve)()
-            answer = await cache.respond_async(exchange, run, read)
+            answer = await cache.respond_async(exchange, run, read, later)
         return response_to(answer)
 
     return cached
@@ -181,9 +192,15 @@ def _checked(response: object, name: str) -> HttpResponseBase:
     )
 
 
-def _rendered(response: HttpResponseBase) -> HttpResponseBase:
+def _rendered(response: HttpResponseBase, request: Any) -> HttpResponseBase:
     # What is stored is text, so a lazy response is rendered before the middleware would do it.
     if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
+        if request is not getattr(request, "_request", request):
+            # That of a method of a DRF view, which would say afterwards how to render it.
+            drf: Any = response
+            drf.accepted_renderer = request.accepted_renderer
+            drf.accepted_media_type = request.accepted_media_type
+            drf.renderer_context = request.parser_context["view"].get_renderer_context()
         response.render()
     return response
 
