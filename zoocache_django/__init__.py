@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from zoocache_core import add_deps, cacheable, invalidate, invalidate_async, tag
     from zoocache_django.managers import ZooCacheManager
+    from zoocache_django.serializers import cacheable_serializer
     from zoocache_django.tags import depends_on, model_tag, row_tag
     from zoocache_django.views import cache_view
     from zoocache_django.writes import invalidate_model
@@ -22,6 +23,7 @@ __all__ = [
     "add_deps",
     "cache_view",
     "cacheable",
+    "cacheable_serializer",
     "depends_on",
     "invalidate",
     "invalidate_async",
@@ -36,6 +38,7 @@ _HOMES: Final = {
     "add_deps": "zoocache_core",
     "cache_view": "zoocache_django.views",
     "cacheable": "zoocache_core",
+    "cacheable_serializer": "zoocache_django.serializers",
     "depends_on": "zoocache_django.tags",
     "invalidate": "zoocache_core",
     "invalidate_async": "zoocache_core",
