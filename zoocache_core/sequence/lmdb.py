@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -26,7 +27,12 @@ from zoocache_core.storage.base import StorageUnavailable
 __all__ = ["LmdbSequence"]
 
 _ROOT = ("",)
-_ROUNDS = 6
+_MANY = 100
+"""More tags than that may be too many for the database, if it has no room for them."""
+
+_LONGEST_PAUSE = 5
+"""The attempt from which on the pauses between attempts grow no longer."""
+
 _BATCH = 1000
 _PAUSE = 0.25
 """Seconds between two attempts to deliver what could not be written."""
@@ -157,18 +163,25 @@ class LmdbSequence:
         return self._database.write(publish, table.pages_for(tags), patience)
 
     def _number_with_effort(self, tags: Sequence[str]) -> tuple[Sequence[str], int, int]:
-        """Old pages are being read still, or there are more tags than the database can hold."""
-        for attempt in range(_ROUNDS):
-            self._database.outwait_readers(attempt)
+        """Number ``tags``, or the root, although there was no room.
+
+        Either old pages are being read still, which passes, or the database cannot hold so many
+        tags. Then everything is forgotten, which includes what was to be, and takes one record.
+        """
+        deadline = time.monotonic() + PATIENCE
+        attempt = 0
+        while True:
+            if len(tags) > _MANY:
+                tags = _ROOT
+            else:
+                self._database.outwait_readers(attempt)
+            attempt = min(attempt + 1, _LONGEST_PAUSE)
             try:
                 return tags, *self._number(tags, PATIENCE)
-            except NoRoom:
-                continue
-        # One record always fits: everything is forgotten, which includes what was to be.
-        try:
-            return _ROOT, *self._number(_ROOT, PATIENCE)
-        except NoRoom as error:
-            raise StorageUnavailable(f"{self._database.path} is full: {error}") from error
+            except NoRoom as error:
+                if time.monotonic() > deadline:
+                    reason = f"{self._database.path} is full: {error}"
+                    raise StorageUnavailable(reason) from error
 
     def _postpone(self, tags: Sequence[str]) -> None:
         """Keep ``tags`` until they can be written. Until then nothing that depends on them is

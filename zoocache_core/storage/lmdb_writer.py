@@ -32,7 +32,7 @@ __all__ = ["LmdbWriter"]
 T = TypeVar("T")
 
 _SWEPT = 4
-"""Expired entries that a write removes. More than one, so that they go faster than they come."""
+"""Expired entries removed per write. More than one, so that they go faster than they come."""
 
 _SWEEP_INTERVAL = 1.0
 """Seconds after which to look for entries that other processes stored and that have expired."""
@@ -292,11 +292,12 @@ class LmdbWriter:
             return
         now = self._now()
         if now >= self._sweep_at:
-            self._unswept = 0
-            _, following = shelf.remove_expired(now, _SWEPT)
+            most = min(_SWEPT * self._unswept, max(_SWEPT, self._room.batch))
+            _, following = shelf.remove_expired(now, most)
             self._sweep_at = now + _SWEEP_INTERVAL
             if following is not None and following < self._sweep_at:
                 self._sweep_at = following
+        self._unswept = 0
 
     def _write(self, work: Callable[[Any], T], pages: int, patience: float) -> T:
         """Write, making room where there is none.
