@@ -121,6 +121,12 @@ else:
     assert done.returncode == 0, done.stderr
 
 
+def test_an_old_package_is_refused(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lmdb, "__version__", "1.7.5")
+    with pytest.raises(ConfigurationError, match=r"lmdb 1\.7\.5 is too old.*pip install"):
+        start()
+
+
 # One that is in use
 
 

@@ -16,6 +16,7 @@ import lmdb
 
 from zoocache_core.assembly import Context, Parts, bus
 from zoocache_core.codec import Codec
+from zoocache_core.errors import ConfigurationError
 from zoocache_core.lmdb.gate import GateBusy
 from zoocache_core.lmdb.home import Home, open_home
 from zoocache_core.sequence.lmdb import LmdbSequence
@@ -29,6 +30,8 @@ from zoocache_core.storage.lmdb_writer import LmdbWriter
 __all__ = ["LmdbStorage", "build"]
 
 T = TypeVar("T")
+
+_LEAST_VERSION = 2
 
 _MOST_MARKS = 50_000
 
@@ -209,6 +212,11 @@ def build(context: Context) -> Parts:
     Raises:
         ConfigurationError: the directory cannot be used; the message says why.
     """
+    if int(lmdb.__version__.partition(".")[0]) < _LEAST_VERSION:
+        raise ConfigurationError(
+            f"Package lmdb {lmdb.__version__} is too old: before 2.0, a process that forks while "
+            'it reads may crash. Run: pip install "zoocache-frameworks[lmdb]"'
+        )
     if context.settings.bus_url is not None:
         return _with_bus(context)
     home = open_home(context.settings, "lmdb")
