@@ -48,7 +48,6 @@ class FlaskRequest:
         self._seen: Reads | None = None
         self._refusal: str | None = None
         self._values: Mapping[str, str | None] = {}
-        self._state: dict[str, Mapping[str, Any]] | None = None
 
     @property
     def scheme(self) -> str:
@@ -111,15 +110,13 @@ class FlaskRequest:
             return None
         return digest([getattr(session, "sid", None), _identity(dict(session))])
 
-    def value(self, of: str, name: str) -> str | None:
-        """What identifies what ``flask.g`` (or the request, or its environment) had under `name`
-        before the view ran."""
-        content = (self._state or self._attributes())[of]
+    def attribute(self, of: str, name: str) -> str | None:
+        """What identifies what ``flask.g``, the request or its environment has under `name`."""
+        if of == "g":
+            content: Mapping[str, Any] = vars(g._get_current_object())
+        else:
+            content = vars(self._http) if of == "request" else self._environ
         return _identity(content[name]) if name in content else None
-
-    def _attributes(self) -> dict[str, Mapping[str, Any]]:
-        own: object = g._get_current_object()
-        return {"g": vars(own), "request": vars(self._http), "environ": self._environ}
 
     def session_value(self, name: str) -> str | None:
         """The part of the session called `name`."""
@@ -154,8 +151,6 @@ class FlaskRequest:
         pushed, session = context(), current_session()
         later, modified = len(pushed._after_request_functions), session.modified
         content = None if not modified else identity(session)
-        # The page's key is also asked for after the view, which may have added some.
-        self._state = {of: dict(state) for of, state in self._attributes().items()}
         with watched(seen, shared_globals) as watch:
             self._values = watch.values
             yield
@@ -206,9 +201,9 @@ _MOST_FIELDS: Final = 1000
 
 _INVENTED: Final[dict[str, Callable[[FlaskRequest, str], str | None]]] = {
     ADDRESS.partition("_")[0]: _address,
-    "g": lambda exchange, name: exchange.value("g", name),
-    "request": lambda exchange, name: exchange.value("request", name),
-    "environ": lambda exchange, name: exchange.value("environ", name),
+    "g": lambda exchange, name: exchange.attribute("g", name),
+    "request": lambda exchange, name: exchange.attribute("request", name),
+    "environ": lambda exchange, name: exchange.attribute("environ", name),
     "session": FlaskRequest.session_value,
 }
 """Things of the request that are no headers, by how their names begin (see ``visitor``)."""

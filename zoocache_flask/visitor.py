@@ -12,6 +12,7 @@ reads an attribute of ``g`` is kept apart by its value.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -48,9 +49,9 @@ __all__ = [
 LOGGED_IN: Final = "_login_user"
 """Where Flask-Login keeps the user, in ``flask.g``."""
 
-_OF_EVERYBODY: Final = tuple(
-    "HTTP_ CONTENT_ REMOTE_ REQUEST_ SERVER_ GATEWAY_ PATH_ SCRIPT_ QUERY_ RAW_URI DOCUMENT_ "
-    "wsgi. werkzeug. flask. gunicorn. uwsgi. waitress.".split()
+_OF_EVERYBODY: Final = re.compile(
+    "(HTTP|CONTENT|REMOTE|REQUEST|SERVER|GATEWAY|PATH|SCRIPT|QUERY|RAW|DOCUMENT)_"
+    r"|(wsgi|werkzeug|flask|gunicorn|uwsgi|waitress)\."
 )
 """Begins keys of the WSGI environment that say nothing of a visitor, or are told otherwise."""
 
@@ -165,7 +166,7 @@ class Watch:
     def note_environ(self, name: object) -> None:
         """Record a look at one key of the WSGI environment."""
         self.reads.note_environ(name)
-        if isinstance(name, str) and not name.startswith(_OF_EVERYBODY):
+        if isinstance(name, str) and not _OF_EVERYBODY.match(name):
             # What a server or a middleware has found out, about a certificate for example.
             self.note_value("environ", name, dict.get(self.environ, name, MISSING))
 

@@ -17,7 +17,7 @@ from flask_session import Session
 from tests.flask.conftest import MakeApp
 from zoocache_core import ConfigurationError, Engine, NotConfigured
 from zoocache_core.testing import ManualClock
-from zoocache_flask import ZooCache
+from zoocache_flask import ZooCache, cache_view
 from zoocache_flask.cachelib import ZooCacheBackend
 
 Make = Callable[..., cachelib.BaseCache]
@@ -238,6 +238,7 @@ def test_behind_flask_caching() -> None:
 def test_flask_caching_in_the_applications_own_storage(make_app: MakeApp, redis_url: str) -> None:
     app = make_app(storage_url=redis_url, prefix="shop")
     cache = caching(app, CACHE_TYPE="zoocache_flask.caching.backend", CACHE_KEY_PREFIX="mine")
+    bare = caching(app, CACHE_TYPE="zoocache_flask.caching.backend")
     with app.app_context():
         cache.set("a", 1)
         own = ZooCache().engine
@@ -248,6 +249,8 @@ def test_flask_caching_in_the_applications_own_storage(make_app: MakeApp, redis_
         assert cache.get("a") is None
         assert own.get("kept") == 2
         assert not cache.cache.engine.settings.read_extend_ttl
+        bare.clear()
+        assert own.get("kept") == 2
         cache.set("object", Flask)
         assert cache.get("object") is Flask
 
@@ -268,7 +271,14 @@ def test_behind_flask_session(make_app: MakeApp, redis_url: str) -> None:
         session["n"] = session.get("n", 0) + 1
         return str(session["n"])
 
+    @app.get("/key")
+    @cache_view
+    def key() -> str:
+        return str(session.sid)  # type: ignore[attr-defined]
+
     first, second = app.test_client(), app.test_client()
     assert [first.get("/count").text for _ in range(3)] == ["1", "2", "3"]
     assert second.get("/count").text == "1"
+    keys = [client.get("/key").text for client in (first, second, first)]
+    assert keys[0] == keys[2] != keys[1]
     assert "session=" in first.get("/count").headers["Set-Cookie"]

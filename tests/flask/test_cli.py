@@ -80,6 +80,13 @@ def test_check(app: Flask, shared: Flask, make_app: MakeApp) -> None:
     assert "password" not in output
 
 
+def test_check_notices_what_is_not_forgotten(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoocache_core.Engine.invalidate", lambda *tags, strict=False: None)
+    status, output = run(app, "check")
+    assert status == 1
+    assert "still there" in output
+
+
 def test_other_caches_are_named(app: Flask) -> None:
     ZooCache(app, name="pages")
     assert run(app, "check", "--cache", "pages")[0] == 0

@@ -95,6 +95,20 @@ def test_templates_that_do_not_show_the_user_are_for_everybody(
     assert loads == []
 
 
+def test_a_user_with_two_devices_has_one_page(app: Flask, loads: list[str]) -> None:
+    @app.get("/")
+    @cache_view
+    def view() -> str:
+        return f"Hello {flask_login.current_user.id}"
+
+    devices = []
+    for identifier in ("a", "b"):
+        devices.append(visitor(app, "Ann"))
+        with devices[-1].session_transaction() as session:
+            session["_id"] = identifier
+    assert [seen(each)[1] for each in devices] == ["MISS", "HIT"]
+
+
 def test_a_check_before_the_cache_runs_for_every_request(app: Flask, loads: list[str]) -> None:
     @app.get("/")
     @flask_login.login_required  # type: ignore[untyped-decorator, unused-ignore]

@@ -150,6 +150,9 @@ def test_views_made_of_classes(app: Flask) -> None:
     assert seen(client, "/products/1") == ("Product 11", "MISS")
     assert seen(client, "/products/2") == ("Product 20", "HIT")
     assert client.head("/products/2").headers["X-Cache"] == "HIT"
+    with app.app_context():
+        app.view_functions["a"].invalidate()  # type: ignore[attr-defined]
+    assert [seen(client, path)[1] for path in ("/a/1", "/b/1")] == ["MISS", "HIT"]
 
 
 def test_async_views_and_methods(app: Flask) -> None:
@@ -181,12 +184,21 @@ def test_async_views_and_methods(app: Flask) -> None:
 
 
 def test_a_get_is_never_answered_to_a_post(app: Flask) -> None:
-    runs = route(app, lambda: request.method, methods=["GET", "POST"])
+    kinds = []
+
+    def view() -> str:
+        kinds.append(type(request._get_current_object()))  # type: ignore[attr-defined]
+        return request.method
+
+    runs = route(app, view, methods=["GET", "POST"])
     client = app.test_client()
     assert seen(client) == ("GET", "MISS")
     assert client.post("/").text == "POST"
     assert client.post("/").text == "POST"
     assert runs == ["GET", "POST", "POST"]
+    # A request whose answer cannot be stored is not watched.
+    assert kinds[1:] == [app.request_class] * 2
+    assert kinds[0] is not app.request_class
     # Something was written there, so the page is made again.
     assert seen(client) == ("GET", "MISS")
 
@@ -478,13 +490,43 @@ def test_what_the_view_itself_puts_into_g_does_not_count(make_app: MakeApp) -> N
         g.tool = object()
 
     def view() -> str:
-        if "own" not in g:
-            g.own = object()
-        return f"{g.own is not None} {g.tool is not None}"
+        if "first" not in g:
+            g.first = object()
+        g.second = object()
+        return f"{g.first is not None} {g.second is not None} {g.tool is not None}"
 
     route(app, view)
     client = app.test_client()
     assert [seen(client)[1] for _ in range(2)] == ["MISS", "HIT"]
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+def test_a_page_with_a_csrf_token_is_not_stored(app: Flask, made_before: bool) -> None:
+    # As Flask-WTF does it, for a form in the view or for every request.
+    if made_before:
+        app.before_request(lambda: setattr(g, "csrf_token", "token"))
+
+    def view() -> str:
+        if "csrf_token" not in g:
+            g.csrf_token = "token"
+        return str(g.csrf_token)
+
+    route(app, view)
+    client = app.test_client()
+    assert [seen(client) for _ in range(2)] == [("token", "BYPASS"), ("token", "BYPASS")]
+
+
+def test_what_is_said_not_to_show_does_not_count(app: Flask) -> None:
+    route(app, lambda: "text" + str(session.get("name"))[:0], per_user=False)
+    assert seen(sign_in(app, name="Ann")) == ("text", "MISS")
+    assert seen(sign_in(app, name="Bob")) == ("text", "HIT")
+
+
+def test_one_page_for_each_session_where_users_are_not_known(app: Flask) -> None:
+    route(app, lambda: "text", per_user=True)
+    assert seen(sign_in(app, name="Ann")) == ("text", "MISS")
+    assert seen(sign_in(app, name="Bob")) == ("text", "MISS")
+    assert seen(sign_in(app, name="Ann")) == ("text", "HIT")
 
 
 def test_attributes_that_the_application_gave_the_request_count(app: Flask) -> None:
