@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy import event, func, select, text
+from sqlalchemy.orm import Session, aliased, joinedload
 
 from tests.flask.sqlalchemy_fixtures import deps_of, postgres_world, sqlite_world, world
 from tests.flask.sqlalchemy_models import Article, Author, Country, Label, Note, Page, labelled
@@ -15,6 +15,8 @@ from tests.flask.sqlalchemy_world import World
 from zoocache_flask.sqlalchemy import depends_on, row_tags, table_tags
 
 __all__ = ["postgres_world", "sqlite_world", "world"]
+
+_other = aliased(Note)
 
 QUERIES: list[tuple[Callable[[Session], Any], str]] = [
     (lambda s: s.get(Note, 1), "note:1"),
@@ -28,6 +30,15 @@ QUERIES: list[tuple[Callable[[Session], Any], str]] = [
     (lambda s: s.scalars(select(Note).where(Note.id > 1)).all(), "note:*"),
     (lambda s: s.scalars(select(Note).where(~(Note.id == 1))).all(), "note:*"),
     (lambda s: s.query(Note).filter_by(title="x").first(), "note:*"),
+    (
+        lambda s: s.execute(
+            select(Note.title, _other.title)
+            .join(_other, _other.author_id == Note.author_id)
+            .where(Note.id == 1)
+        ).all(),
+        "note:*",
+    ),
+    (lambda s: s.scalars(select(_other).where(_other.id == 1)).all(), "note:*"),
     (lambda s: s.connection().execute(select(func.count()).select_from(Note.__table__)), "note:*"),
     (
         lambda s: s.connection().execute(
@@ -89,6 +100,21 @@ def test_an_object_without_a_row_is_nobodys(world: World) -> None:
     assert deps_of(world, lambda: note.title) == set()
     with pytest.raises(ValueError, match="flush"):
         row_tags(note)
+
+
+def test_a_statement_that_a_listener_changes(world: World) -> None:
+    def widen(
+        connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> tuple[str, Any]:
+        return statement.replace("note.id =", "note.id >="), parameters
+
+    event.listen(world.engine, "before_cursor_execute", widen, retval=True)
+    try:
+        with Session(world.engine) as session:
+            query = select(Note.title).where(Note.id == 1)
+            assert deps_of(world, lambda: session.scalars(query).all()) == {"note:*"}
+    finally:
+        event.remove(world.engine, "before_cursor_execute", widen)
 
 
 def test_many_objects_are_tables(world: World) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from tests.flask.sqlalchemy_fixtures import (
     cached,
@@ -26,7 +26,7 @@ from tests.flask.sqlalchemy_models import Author, Base, Comment, Label, Note, la
 from tests.flask.sqlalchemy_world import World, open_engine
 from zoocache_core import MISSING
 from zoocache_core import Engine as Cache
-from zoocache_flask.sqlalchemy import track
+from zoocache_flask.sqlalchemy import table_tags, track
 
 __all__ = [
     "elsewhere", "postgres_only", "postgres_world", "sqlite_only", "sqlite_world", "world",
@@ -211,6 +211,15 @@ class TestTransactions:
         assert world.cache.stats().invalidations == before
         assert cached(world, "get 1")[1] == "note 1"
 
+    def test_a_computation_may_roll_back_what_it_has_read(self, world: World) -> None:
+        def read() -> str | None:
+            with Session(world.engine) as session:
+                session.execute(update(Note).where(Note.id == 1).values(title="never"))
+                return session.scalar(select(Note.title).where(Note.id == 1))
+
+        assert world.cache.fetch("title", read) == "never"
+        assert not is_cached(world, "title")
+
     def test_a_connection_that_is_closed_rolls_back(self, world: World) -> None:
         cached(world, "get 1")
         connection = world.engine.connect()
@@ -284,6 +293,33 @@ class TestTransactions:
         assert cached(world, "get 1")[1] == "new"
 
 
+class TestObjects:
+    def test_objects_from_elsewhere_may_be_old(self, world: World) -> None:
+        with Session(world.engine) as session:
+            note = session.get_one(Note, 1)
+        with world.engine.begin() as connection:
+            connection.execute(update(Note).where(Note.id == 1).values(title="new"))
+        with Session(world.engine) as session:
+            session.add(note)
+            # What the session gives out without a cache, too.
+            assert cached(world, "get 1", session)[1] == "note 1"
+        assert cached(world, "get 1")[1] == "new"
+
+    def test_changes_that_another_thread_has_made(
+        self, world: World, elsewhere: ThreadPoolExecutor
+    ) -> None:
+        def change(session: Session) -> Note:
+            note = session.get_one(Note, 1)
+            note.title = "mine"
+            return note
+
+        with Session(world.engine) as session:
+            note = elsewhere.submit(change, session).result(20)
+            assert cached(world, "get 1", session)[1] == note.title == "mine"
+            assert not elsewhere.submit(is_cached, world, "get 1").result(20)
+            assert not is_cached(world, "get 1")
+
+
 class TestAutocommit:
     @pytest.fixture
     def engine(self, world: World) -> Any:
@@ -351,6 +387,25 @@ class TestSqlite:
             assert cache.get("label", MISSING) is MISSING
         engine.dispose()
 
+    def test_what_others_have_not_committed_is_not_stored(self) -> None:
+        url = "sqlite:///file:uncommitted?mode=memory&cache=shared&uri=true"
+        engine = open_engine(url, poolclass=NullPool)
+        cache = Cache()
+
+        def read() -> bool:
+            careless = engine.execution_options(isolation_level="READ UNCOMMITTED")
+            with Session(careless) as session:
+                return cache.fetch("label", lambda: session.get(Label, 1) is not None)
+
+        with track(engine, cache=cache), engine.connect() as writer:
+            Base.metadata.create_all(writer)
+            writer.commit()
+            writer.execute(insert(Label).values(id=1, slug="never"))
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(read).result(20)
+            writer.rollback()
+            assert cache.get("label", MISSING) is MISSING
+
 
 class TestPostgresql:
     def test_an_old_snapshot_is_not_given_to_others(self, postgres_only: World) -> None:
@@ -374,6 +429,29 @@ class TestPostgresql:
                 connection.execute(update(Note).where(Note.id == 1).values(title="new"))
             assert elsewhere.submit(cached, world, "get 1").result(20)[1] == "new"
             assert cached(world, "get 1", session)[1] == "note 1"
+
+    def test_what_is_stored_by_hand_is_as_old_as_the_snapshot(self, postgres_only: World) -> None:
+        world = postgres_only
+        engine = world.engine.execution_options(isolation_level="REPEATABLE READ")
+        tag = table_tags(Note)
+        with Session(engine) as session:
+            session.get(Author, 2)
+            with world.engine.begin() as connection:
+                connection.execute(update(Note).where(Note.id == 1).values(title="new"))
+            world.cache.set("title", session.get_one(Note, 1).title, deps=tag)
+        assert not is_cached(world, "title")
+
+    def test_a_snapshot_that_another_thread_has_taken(
+        self, postgres_only: World, elsewhere: ThreadPoolExecutor
+    ) -> None:
+        world = postgres_only
+        engine = world.engine.execution_options(isolation_level="REPEATABLE READ")
+        with Session(engine) as session:
+            elsewhere.submit(session.get, Author, 2).result(20)
+            with world.engine.begin() as connection:
+                connection.execute(update(Note).where(Note.id == 1).values(title="new"))
+            assert cached(world, "get 1", session)[1] == "note 1"
+        assert cached(world, "get 1")[1] == "new"
 
     @pytest.mark.parametrize("outcome", ["commit", "rollback"])
     def test_two_phases(self, postgres_only: World, outcome: str) -> None:
