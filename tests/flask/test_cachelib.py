@@ -249,6 +249,7 @@ def test_flask_caching_in_the_applications_own_storage(make_app: MakeApp, redis_
         assert cache.get("a") is None
         assert own.get("kept") == 2
         assert not cache.cache.engine.settings.read_extend_ttl
+        assert cache.cache.engine.settings.prefix == "shop:flask-caching"
         bare.clear()
         assert own.get("kept") == 2
         cache.set("object", Flask)
