@@ -351,27 +351,44 @@ async def test_asynchronous_twins(redis_url: str, start: Start) -> None:
     assert reader.trie.position == writer.trie.position
 
 
-def test_following_waits_for_an_invalidation(redis_url: str, start: Start) -> None:
+def test_listening_waits_for_an_invalidation(redis_url: str, start: Start) -> None:
     writer, reader = start(redis_url), start(redis_url)
     reader.catch_up()
     before = reader.trie.position
-    follower = threading.Thread(
-        target=lambda: reader.link.converse(reader.authority.follow(seconds=30))
+    heard: list[int] = []
+    listener = threading.Thread(
+        target=lambda: heard.append(reader.link.converse(reader.authority.listen(seconds=30)))
     )
-    follower.start()
+    listener.start()
     assert wait_until(lambda: _blocked(writer) == 1, 10)
-    writer.invalidate("t")
-    follower.join(10)
-    assert not follower.is_alive()
+    number = writer.invalidate("t")
+    listener.join(10)
+    assert heard == [number]
     assert not reader.trie.valid(["t"], before)
+    assert reader.trie.position == before, "it has not been seen that nothing is missing"
+    reader.catch_up()
+    assert reader.trie.position == number
 
 
-def test_following_ends_when_there_is_nothing(redis_url: str, start: Start) -> None:
+def test_listening_ends_when_there_is_nothing(redis_url: str, start: Start) -> None:
     reader = start(redis_url)
     reader.catch_up()
     before = reader.trie.position
-    reader.link.converse(reader.authority.follow(seconds=0.01))
+    assert reader.link.converse(reader.authority.listen(seconds=0.01)) == 0
     assert reader.trie.position == before
+
+
+def test_what_a_process_knows_already_is_no_news(redis_url: str, start: Start) -> None:
+    process = start(redis_url)
+    process.catch_up()
+    listening = process.authority.listen(seconds=30)
+    request = next(listening)
+    process.invalidate("t")
+    epoch = process.trie.epoch
+    with pytest.raises(StopIteration) as ended:
+        listening.send(process.link.exchange(request))
+    assert ended.value.value == 0
+    assert process.trie.epoch == epoch
 
 
 def _blocked(process: Process) -> int:

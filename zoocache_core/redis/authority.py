@@ -17,7 +17,7 @@ Everything that talks is a *dialogue* (see ``dialogue``), carried on by ``link.c
 
 - ``position`` and ``apply``: add ``position.newer`` to a request, give the answer to ``apply``, and
   after ``False`` hold ``catch_up``.
-- ``catch_up``, ``follow``: bring the trie up to date, now or when there is something.
+- ``catch_up``, ``listen``: bring the trie up to date, now or when there is something.
 - ``publish`` / ``apublish``, with the outbox behind them; ``prune``.
 """
 
@@ -125,16 +125,27 @@ class Authority:
             yield from self.sync()
         raise StorageUnavailable("the history of invalidations in Redis keeps changing")
 
-    def follow(self, seconds: float) -> Dialogue[None]:
-        """Wait up to ``seconds`` for an invalidation, then :meth:`catch_up`; one round trip."""
-        asked = self.position
-        block = command(
-            "XREAD", "BLOCK", max(1, int(seconds * 1000)), "STREAMS", self._keys.log, asked.id
-        )
-        _, entries = yield Request(block + asked.newer, 2, seconds)
-        if not self.apply(asked, entries):
-            yield from self.sync()
-            yield from self.catch_up()
+    def listen(self, seconds: float) -> Dialogue[int]:
+        """Wait up to ``seconds`` for an invalidation; the newest number that came, unless it is
+        known here already, or else 0.
+
+        What comes counts from this moment on, but the position stays where it is until
+        :meth:`catch_up` has seen that nothing is missing in between.
+        """
+        ask = ("BLOCK", max(1, int(seconds * 1000)), "STREAMS", self._keys.log, self.position.id)
+        (news,) = yield Request(command("XREAD", *ask), 1, seconds)
+        if not checked(news):
+            return 0
+        entries, trie = news[0][1], self._trie
+        newest = number_of(entries[-1][0])
+        with trie.lock:
+            if newest <= trie.position:
+                return 0
+            now = self._now()
+            for name, fields in entries:
+                trie.mark(number_of(name), map(tag_of, fields[1::2]), now)
+            trie.advance(trie.position)
+        return newest
 
     def sync(self) -> Dialogue[None]:
         """Find out where this process stands, and load all tags if it cannot be told."""

@@ -22,8 +22,7 @@ from zoocache_core.storage.base import StorageUnavailable
 __all__ = ["Follower"]
 
 _POLLS_PER_TERM = 4
-"""An answer counts from the moment of its question, and there has to be the next one before the
-lease ends, with time to spare."""
+"""So often the lease is renewed before it would end, which leaves time for what is slow."""
 
 _LONGEST_POLL = 10.0
 """Seconds. A connection that died silently is noticed after about this time."""
@@ -60,6 +59,7 @@ class Follower:
         self._on_recovery = on_recovery
         self._on_lag = on_lag
         self._behind = 0.0
+        self._told = 0
         self._lock = threading.Lock()
         self._reset()
 
@@ -136,6 +136,7 @@ class Follower:
                 self._wire = wire
         if self._on_lag is not None:
             self._behind = converse(_clock_difference(self._clock), wire.exchange)
+            self._told = self._authority.position.number
         return wire
 
     def _discard(self, wire: Wire | None) -> None:
@@ -144,14 +145,20 @@ class Follower:
         self._link.discard(wire)
 
     def _follow(self, wire: Wire) -> None:
-        asked, before = self._clock.monotonic(), self._authority.position
-        converse(self._authority.follow(self._poll), wire.exchange)
+        authority, asked = self._authority, self._clock.monotonic()
+        before = authority.position.number
+        converse(authority.catch_up(), wire.exchange)
         self._lease.renew(asked)
         self._on_recovery("bus")
-        after = self._authority.position
-        if self._on_lag is not None and after.number > before.number and after.era == before.era:
+        if authority.position.number > before:
+            self._tell_lag(authority.position.number)
+        self._tell_lag(converse(authority.listen(self._poll), wire.exchange))
+
+    def _tell_lag(self, newest: int) -> None:
+        if self._on_lag is not None and newest > self._told:
+            self._told = newest
             server_time = self._clock.time() - self._behind
-            self._on_lag(max(0.0, server_time - after.number / _NUMBERS_PER_SECOND))
+            self._on_lag(max(0.0, server_time - newest / _NUMBERS_PER_SECOND))
 
 
 def _clock_difference(clock: Clock) -> Dialogue[float]:
