@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from zoocache_core.calls import Outcome, call, pass_outward, unwrap
 from zoocache_core.deps import current_scope
 from zoocache_core.errors import UnsupportedValue
+from zoocache_core.fastpaths import no_hit
 from zoocache_core.flows import Flow, arun, run
 from zoocache_core.http.key import variant_key
 from zoocache_core.http.lookup import find, is_guess, may_see, may_wait
@@ -127,7 +128,9 @@ class PageCache:
         a fresh one in this process's memory. ``None`` for any other, which takes the long way."""
         view, policy = self._view, self._view.policy
         if (
-            request.method != "GET"
+            # Nothing is in this process's memory; the key need not be made to find that out.
+            engine.hit is no_hit
+            or request.method != "GET"
             or policy.honour_request_no_cache
             or request.header("authorization") is not None
             or why_not_serve(request) is not None
