@@ -215,12 +215,13 @@ class Runtime:
 
         Take it before reading the data, and hand it to :meth:`Engine.set`.
         """
-        position = self.present()
-        for guard in self.guards:
-            earlier = guard.stamp()
-            if earlier is not None and earlier < position:
-                position = earlier
-        return position
+        guards = self.guards
+        if not guards:
+            return self.present()
+        earlier = [stamp for guard in guards if (stamp := guard.stamp()) is not None]
+        # The position comes last, since a guard may find that a transaction has ended, and publish
+        # what it wrote.
+        return min([*earlier, self.present()])
 
     def present(self) -> int:
         """The position of this process, whatever transaction is open."""

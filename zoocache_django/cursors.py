@@ -150,9 +150,9 @@ def _steer(
     if kind == "savepoint":
         if transaction.in_test_only():
             transaction.settle()
-        transaction.savepoints[name] = transaction.buffer.savepoint()
-    elif kind == "undo" and name in transaction.savepoints:
-        transaction.undo(transaction.savepoints[name])
+        transaction.savepoint(name)
+    elif kind == "undo":
+        transaction.undo(name)
     elif kind == "release" and transaction.in_test_only():
         transaction.settle()
     elif kind == "release" and connection.vendor == "sqlite" and not _inside(connection):

@@ -156,10 +156,10 @@ def key_parts(model: Model, pk: Any) -> list[str]:
 
 
 def _key_text(field: models.Field[Any, Any], value: Any) -> str:
-    if type(value) is int and not isinstance(field, _FRACTIONS):
-        return str(value)
     while isinstance(field, models.ForeignKey):
         field = field.target_field
+    if type(value) is int and isinstance(field, models.IntegerField):
+        return str(value)
     value = field.to_python(value)
     if isinstance(value, Decimal):
         # 1.0, 1.00 and 1 are one number, and one key.
@@ -169,6 +169,3 @@ def _key_text(field: models.Field[Any, Any], value: Any) -> str:
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(timezone.utc).isoformat()
     return str(value)
-
-
-_FRACTIONS = (models.DecimalField, models.FloatField)

@@ -52,9 +52,9 @@ class Transaction:
     __slots__ = (
         "__weakref__",
         "_connection",
+        "_savepoints",
         "buffer",
         "published",
-        "savepoints",
         "stamps",
         "started",
     )
@@ -64,7 +64,7 @@ class Transaction:
         self._connection = ref(connection)
         self.buffer = WriteBuffer()
         self.published = WriteBuffer()
-        self.savepoints: dict[str, int] = {}
+        self._savepoints: dict[str, tuple[int, int]] = {}
         self.stamps: dict[Runtime, int] = {}
         self.started = False
 
@@ -89,7 +89,7 @@ class Transaction:
         _context.set((*_context.get(), self))
         self.started = True
         # Being watched comes first: a move that falls in between only makes the stamp higher.
-        self.stamps = {engine: engine.trie.position for engine in followed if engine.configured}
+        self.stamps = {engine: engine.present() for engine in followed if engine.configured}
 
     def touch(self, tags: Iterable[str]) -> None:
         """Record what was written, to be invalidated at the commit."""
@@ -102,12 +102,23 @@ class Transaction:
             for engine in followed:
                 engine.add_guard(_guards[engine])
 
-    def undo(self, savepoint: int = 0) -> None:
-        """Forget what was written since ``savepoint``; it did not happen."""
-        self.buffer.rollback_to(savepoint)
-        if self.published:
+    def savepoint(self, name: str) -> None:
+        """Remember what had been written before the savepoint ``name``."""
+        self._savepoints[name] = self.buffer.savepoint(), self.published.savepoint()
+
+    def undo(self, name: str | None = None) -> None:
+        """Forget what was written, all of it or since the savepoint ``name``; it did not happen.
+
+        Of a savepoint that is not known nothing is forgotten, which is always right, if late.
+        """
+        if name is not None and name not in self._savepoints:
+            return
+        written, published = (0, 0) if name is None else self._savepoints[name]
+        self.buffer.rollback_to(written)
+        tags = self.published.pending()
+        if self.published.rollback_to(published):
             # A test is over, and what it saw as committed has never been.
-            invalidate(self.published.pending())
+            invalidate(tags)
 
     def settle(self) -> None:
         """Publish what a block of a test wrote, and has ended."""
@@ -295,6 +306,9 @@ def _settled() -> Iterator[Transaction]:
 def _watch(engine: Engine) -> None:
     if engine.configured:
         engine.watch(_watchers[engine])
+        if not engine.direct:
+            # Its position moves wherever it is shared, and it has no short way to lose.
+            engine.add_guard(_guards[engine])
 
 
 def _stop(transaction: Transaction) -> None:
@@ -319,6 +333,8 @@ def _relax(engine: Engine) -> None:
     if not _open:
         engine.unwatch(_watchers[engine])
         engine.remove_guard(_guards[engine])
+        return
+    if not engine.direct:
         return
     # Under the lock under which the position moves, lest it should do so unnoticed.
     with engine.trie.lock:
