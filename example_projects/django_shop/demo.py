@@ -7,67 +7,25 @@ Only the standard library is used here; the shop and its cache are at the other 
 
 from __future__ import annotations
 
-import argparse
-import shutil
-import signal
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
+from example_projects.demonstration import Example, demonstrate
 from example_projects.django_shop.serving import Server, database_for
 from example_projects.django_shop.visiting import visit
-from example_projects.stores import STORAGES, store
-from zoocache_core import ConfigurationError, Engine
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo. Returns 1 if a page was stale or nothing was cached, else 0."""
-    options = _parser().parse_args(arguments)
-    # A terminated demo stops its server and removes its directory, like an interrupted one.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    directory = Path(tempfile.mkdtemp(prefix="zoocache-shop-"))
-    try:
-        with store(options.storage, directory) as url:
-            return _run(options.storage, url, options.once, directory)
-    except ConfigurationError as error:
-        print(f"--storage {options.storage}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print()
-        return 0
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="script/demo", description="Serve a cached Django shop and watch its pages stay right."
+    example = Example(
+        program="script/demo",
+        description="Serve a cached Django shop and watch its pages stay right.",
+        database=database_for,
+        server=Server,
+        visit=visit,
+        invitation="The shop is at {url} (admin: demo / demo).",
     )
-    parser.add_argument(
-        "--once", action="store_true", help="exit after the report; status 1 if a page was stale"
-    )
-    parser.add_argument(
-        "--storage", choices=STORAGES, default="lmdb", help="where pages are kept (%(default)s)"
-    )
-    return parser
-
-
-def _run(storage: str, url: str | None, once: bool, directory: Path) -> int:
-    # Refuses a storage that cannot be used here, before anything is started.
-    Engine(storage_url=url).reset()
-    database = database_for(directory)
-    print(f"Database  {database.describe()}")
-    with Server(database, url, directory) as server:
-        print(f"Server    {server.describe()}, pages in {storage} storage")
-        report = visit(server, database)
-        print(f"\n{report.table()}\n\n{report.verdict()}")
-        if not once:
-            print(f"\nThe shop is at {server.url} (admin: demo / demo). Stop it with Ctrl-C.")
-            sys.stdout.flush()
-            print(f"The server ended with status {server.wait()}.", file=sys.stderr)
-            return 1
-    return 0 if report.good() else 1
+    return demonstrate(example, arguments)
 
 
 if __name__ == "__main__":
