@@ -15,7 +15,7 @@ from zoocache_core.errors import BusUnavailable
 from zoocache_core.redis import authority as authority_module
 from zoocache_core.redis import tags as tags_module
 from zoocache_core.redis.address import Address
-from zoocache_core.redis.authority import Authority
+from zoocache_core.redis.authority import Authority, Heard
 from zoocache_core.redis.dialogue import Dialogue, Request, command
 from zoocache_core.redis.keys import Keys
 from zoocache_core.redis.link import Link
@@ -355,7 +355,7 @@ def test_listening_waits_for_an_invalidation(redis_url: str, start: Start) -> No
     writer, reader = start(redis_url), start(redis_url)
     reader.catch_up()
     before = reader.trie.position
-    heard: list[int] = []
+    heard: list[Heard] = []
     listener = threading.Thread(
         target=lambda: heard.append(reader.link.converse(reader.authority.listen(seconds=30)))
     )
@@ -363,10 +363,8 @@ def test_listening_waits_for_an_invalidation(redis_url: str, start: Start) -> No
     assert wait_until(lambda: _blocked(writer) == 1, 10)
     number = writer.invalidate("t")
     listener.join(10)
-    assert heard == [number]
+    assert heard == [Heard(number, complete=True)]
     assert not reader.trie.valid(["t"], before)
-    assert reader.trie.position == before, "it has not been seen that nothing is missing"
-    reader.catch_up()
     assert reader.trie.position == number
 
 
@@ -374,8 +372,27 @@ def test_listening_ends_when_there_is_nothing(redis_url: str, start: Start) -> N
     reader = start(redis_url)
     reader.catch_up()
     before = reader.trie.position
-    assert reader.link.converse(reader.authority.listen(seconds=0.01)) == 0
+    heard = reader.link.converse(reader.authority.listen(seconds=0.01))
+    assert heard == Heard(0, complete=False)
     assert reader.trie.position == before
+
+
+def test_what_is_heard_after_a_gap_counts_and_moves_nothing(
+    redis_url: str, redis_server: RedisServer, start: Start
+) -> None:
+    writer, reader = start(redis_url), start(redis_url)
+    reader.catch_up()
+    before = reader.trie.position
+    for tag in ("missed", "heard"):
+        writer.invalidate(tag)
+    with redis_server.client() as client:
+        client.xtrim(Keys("app").log, maxlen=1, approximate=False)
+    heard = reader.link.converse(reader.authority.listen(seconds=30))
+    assert heard == Heard(writer.trie.position, complete=False)
+    assert not reader.trie.valid(["heard"], before)
+    assert reader.trie.position == before
+    assert not reader.sees("missed", since=before)
+    assert reader.trie.position == writer.trie.position
 
 
 def test_what_a_process_knows_already_is_no_news(redis_url: str, start: Start) -> None:
@@ -383,11 +400,12 @@ def test_what_a_process_knows_already_is_no_news(redis_url: str, start: Start) -
     process.catch_up()
     listening = process.authority.listen(seconds=30)
     request = next(listening)
+    assert isinstance(request, Request)
     process.invalidate("t")
     epoch = process.trie.epoch
     with pytest.raises(StopIteration) as ended:
         listening.send(process.link.exchange(request))
-    assert ended.value.value == 0
+    assert ended.value.value == Heard(0, complete=True)
     assert process.trie.epoch == epoch
 
 

@@ -2,7 +2,7 @@
 
 A process remembers its *position*: the id of the newest entry of the log that it has applied. Every
 read asks, in its own round trip, for the log from that position on, *inclusive*. If the answer
-begins with the very id (number and nonce), the history is the one this process knows, and what
+ends with the very id (number and nonce), the history is the one this process knows, and what
 follows is applied. If not, entries are missing in between: the log was trimmed, evicted or
 flushed, or the server went back to an older state. Then the process loads every tag's number anew
 (``sync``), and where nothing can be trusted any more, the script starts a new history with an
@@ -27,6 +27,8 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from redis.exceptions import RedisError
+
 from zoocache_core.clock import Clock
 from zoocache_core.errors import BusUnavailable
 from zoocache_core.redis.dialogue import Dialogue, Request, checked, command, is_full
@@ -38,7 +40,7 @@ from zoocache_core.redis.tags import CHUNK, forget, load, number_of
 from zoocache_core.storage.base import StorageUnavailable
 from zoocache_core.trie import PrefixTrie
 
-__all__ = ["Authority", "Position"]
+__all__ = ["Authority", "Heard", "Position"]
 
 LOG_LENGTH = 10_000
 """About how many invalidations the log keeps. A process that missed more loads all tags."""
@@ -47,6 +49,9 @@ TAG_LIMIT = 100_000
 """How many tags Redis remembers; beyond, the oldest are replaced by their parents' floors."""
 
 _ATTEMPTS = 4
+
+# Nothing of it is inherited by a forked child.
+_random = random.SystemRandom()
 
 Entries = list[list[Any]]
 
@@ -61,6 +66,14 @@ class Position(NamedTuple):
     id: bytes
     newer: bytes
     era: int
+
+
+class Heard(NamedTuple):
+    """What has been listened to: the number of the newest invalidation that this process did not
+    know yet, or 0; and whether it now knows every one up to the newest that came."""
+
+    newest: int
+    complete: bool
 
 
 class Authority:
@@ -81,6 +94,8 @@ class Authority:
         self._now = clock.monotonic
         self._on_error = on_error
         self.position = self._position(b"0-0", 0)
+        self._marked = 0
+        self._thinned = self._now()
         link.greet = self.sync
         link.deliver = self._deliver
         link.pending = lambda: bool(self.outbox)
@@ -93,21 +108,19 @@ class Authority:
         Raises:
             StorageUnavailable: the answer is an error.
         """
-        if not checked(entries) or entries[0][0] != asked.id:
+        if isinstance(entries, RedisError):
+            raise self.link.failed(entries)
+        if not entries or entries[-1][0] != asked.id:
             return False
         if len(entries) == 1:
             return True
-        newest = entries[-1][0]
+        newest = entries[0][0]
         with self._trie.lock:
             if asked.era != self.position.era:
                 return False
-            now, trie = self._now(), self._trie
-            for name, fields in entries[1:]:
-                number = number_of(name)
-                if number > trie.position:
-                    trie.mark(number, map(tag_of, fields[1::2]), now)
+            self._mark(entries[-2::-1])
             if number_of(newest) > self.position.number:
-                trie.advance(number_of(newest))
+                self._trie.advance(number_of(newest))
                 self.position = self._position(newest, asked.era)
         return True
 
@@ -125,27 +138,41 @@ class Authority:
             yield from self.sync()
         raise StorageUnavailable("the history of invalidations in Redis keeps changing")
 
-    def listen(self, seconds: float) -> Dialogue[int]:
-        """Wait up to ``seconds`` for an invalidation; the newest number that came, unless it is
-        known here already, or else 0.
-
-        What comes counts from this moment on, but the position stays where it is until
-        :meth:`catch_up` has seen that nothing is missing in between.
-        """
-        ask = ("BLOCK", max(1, int(seconds * 1000)), "STREAMS", self._keys.log, self.position.id)
+    def listen(self, seconds: float) -> Dialogue[Heard]:
+        """Wait up to ``seconds`` for invalidations, and apply those that come."""
+        asked = self.position
+        ask = ("BLOCK", max(1, int(seconds * 1000)), "STREAMS", self._keys.log, asked.id)
         (news,) = yield Request(command("XREAD", *ask), 1, seconds)
         if not checked(news):
-            return 0
+            return Heard(0, False)
         entries, trie = news[0][1], self._trie
         newest = number_of(entries[-1][0])
+        # Each entry names the one before it.
+        complete = entries[0][1][1] == asked.id
         with trie.lock:
+            complete = complete and asked.era == self.position.era
             if newest <= trie.position:
-                return 0
-            now = self._now()
-            for name, fields in entries:
-                trie.mark(number_of(name), map(tag_of, fields[1::2]), now)
-            trie.advance(trie.position)
-        return newest
+                return Heard(0, complete)
+            self._mark(entries)
+            if complete:
+                trie.advance(newest)
+                self.position = self._position(entries[-1][0], asked.era)
+            else:
+                # They count already; the position has to wait until nothing is missing.
+                trie.advance(trie.position)
+        return Heard(newest, complete)
+
+    def _mark(self, entries: Entries) -> None:
+        now, trie = self._now(), self._trie
+        for name, fields in entries:
+            number = number_of(name)
+            if number > trie.position:
+                trie.mark(number, map(tag_of, fields[3::2]), now)
+                self._marked += len(fields) // 2
+        if self._marked > TAG_LIMIT:
+            # A process may run for long, and invalidated tags must not fill its memory.
+            trie.prune(self._thinned)
+            self._marked, self._thinned = 0, now
 
     def sync(self) -> Dialogue[None]:
         """Find out where this process stands, and load all tags if it cannot be told."""
@@ -167,7 +194,9 @@ class Authority:
                 self.position = self._position(newest, self.position.era + 1)
 
     def _position(self, name: bytes, era: int) -> Position:
-        return Position(number_of(name), name, command("XRANGE", self._keys.log, name, "+"), era)
+        # The newest first: Redis finds the end of a stream more quickly than a place within.
+        newer = command("XREVRANGE", self._keys.log, "+", name)
+        return Position(number_of(name), name, newer, era)
 
     # Telling of invalidations
 
@@ -225,13 +254,13 @@ class Authority:
     def _bump(self, tags: Iterable[str]) -> Dialogue[None]:
         names = list(dict.fromkeys(map(text, tags)))
         asked = self.position
-        replies = yield from invoke(self._bumps(asked, names))
+        replies = yield from invoke(self._bumps(asked, names), asked.newer)
         if any(map(is_full, replies)):
             # The server is full and evicts nothing. If the invalidation cannot be recorded, then
             # at least nobody may go on trusting entries that it would outdate: without its keys
             # the authority has to be made anew, with an invalidation of everything.
             yield Request(command("DEL", *self._keys.authority), 1)
-            replies = yield from invoke(self._bumps(asked, names))
+            replies = yield from invoke(self._bumps(asked, names), asked.newer)
         for reply in replies:
             checked(reply)
         if not self.apply(asked, replies[-1]):
@@ -239,7 +268,6 @@ class Authority:
             yield from self.catch_up()
 
     def _bumps(self, asked: Position, names: list[bytes]) -> list[Call]:
-        starts = range(0, len(names), CHUNK)
         return [
             BUMP.call(
                 self._keys.authority,
@@ -247,10 +275,9 @@ class Authority:
                 _nonce(),
                 LOG_LENGTH,
                 TAG_LIMIT,
-                int(start == starts[-1]),
                 *names[start : start + CHUNK],
             )
-            for start in starts
+            for start in range(0, len(names), CHUNK)
         ]
 
     # Forgetting
@@ -276,4 +303,4 @@ class Authority:
 
 def _nonce() -> int:
     # Not a secret; it has to differ between histories. Below 2**53, as every number here.
-    return random.SystemRandom().getrandbits(53)
+    return _random.getrandbits(53)

@@ -10,7 +10,9 @@ and stay below 2**53, which Lua and sorted sets represent exactly, until the yea
 that of hybrid logical clocks: Kulkarni et al., "Logical Physical Clocks", OPODIS 2014.)
 
 A position is written ``number-nonce``, which is also its id in the stream. The nonce is random, so
-two histories that reach the same number are told apart.
+two histories that reach the same number are told apart. An entry of the stream consists of ``p``,
+the id of the entry before it, and a ``t`` for each tag. (A hash chain in all but the hash: whoever
+is given an entry that follows his position has missed nothing.)
 
 Members of the sorted set ``tags``: ``t`` + tag with its newest number; ``f`` + tag with its
 *floor*, the highest number of a tag directly below that was dropped. The root (``t``, ``f``) and
@@ -72,14 +74,19 @@ class Call(NamedTuple):
         return command("EVAL", self.script.source, *self.rest)
 
 
-def invoke(calls: Sequence[Call]) -> Dialogue[Replies]:
-    """Run scripts. One round trip, and another where Redis does not know one of them yet."""
-    replies: Replies = yield Request(b"".join(call.by_name() for call in calls), len(calls))
+def invoke(calls: Sequence[Call], after: bytes = b"") -> Dialogue[Replies]:
+    """Run scripts, and ``after`` them one more command, packed, whose reply comes last.
+
+    One round trip, and another where Redis does not know one of the scripts yet.
+    """
+    last = [len(calls)] if after else []
+    packed = b"".join(call.by_name() for call in calls)
+    replies: Replies = yield Request(packed + after, len(calls) + len(last))
     unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if unknown:
         packed = b"".join(calls[i].in_full() for i in unknown)
-        again: Replies = yield Request(packed, len(unknown))
-        for i, reply in zip(unknown, again, strict=True):
+        again: Replies = yield Request(packed + after, len(unknown) + len(last))
+        for i, reply in zip(unknown + last, again, strict=True):
             replies[i] = reply
     return replies
 
@@ -97,7 +104,8 @@ local function text_of(number)
 end
 
 local function run_id()
-  return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+  local id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+  return id or error('INFO does not tell one run of this server from another')
 end
 
 local function intact()
@@ -112,7 +120,7 @@ end
 
 -- The highest number that any of the keys, or the caller, remembers.
 local function highest()
-  local top = math.max(number_of(position), tonumber(redis.call('HGET', meta, 'last')) or 0)
+  local top = math.max(number_of(position), number_of(redis.call('HGET', meta, 'last') or '0'))
   local entry = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
   if entry then top = math.max(top, number_of(entry[1])) end
   local member = redis.call('ZREVRANGE', tags, 0, 0, 'WITHSCORES')
@@ -125,8 +133,8 @@ local function rebuild()
   local number = text_of(following(highest()))
   redis.call('DEL', log, tags, meta)
   redis.call('ZADD', tags, number, 't')
-  redis.call('XADD', log, number .. '-' .. nonce, 't', '')
-  redis.call('HSET', meta, 'last', number, 'run', run_id())
+  redis.call('XADD', log, number .. '-' .. nonce, 'p', '', 't', '')
+  redis.call('HSET', meta, 'last', number .. '-' .. nonce, 'run', run_id())
 end
 
 local function raise_parent_floor(member, number)
@@ -146,8 +154,8 @@ end
 -- The server was restarted or replaced, and may have lost writes; or a key was lost.
 if not intact() or redis.call('HGET', meta, 'run') ~= run_id() then rebuild() end
 
-local newer = redis.call('XRANGE', log, position, '+')
-if newer[1] and newer[1][1] == position then return {1, newer} end
+local newer = redis.call('XREVRANGE', log, '+', position)
+if newer[1] and newer[#newer][1] == position then return {1, newer} end
 if number_of(position) > 0 then
   -- The caller's position is not in the log. That is in order if the log was trimmed beyond it.
   -- If older entries are still there, or all are older, this is another history than the caller's.
@@ -166,21 +174,22 @@ position}``: the caller has to load all tags.
 BUMP = Script(
     _PRELUDE
     + """
-local length, limit, answer = ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local length, limit = ARGV[3], tonumber(ARGV[4])
 if not intact() then rebuild() end
-local last = tonumber(redis.call('HGET', meta, 'last'))
-local number = text_of(following(math.max(last, number_of(position))))
+local last = redis.call('HGET', meta, 'last')
+local number = text_of(following(math.max(number_of(last), number_of(position))))
+local id = number .. '-' .. nonce
 
-local fields, scores = {}, {}
-for i = 6, #ARGV do
+local fields, scores = {'p', last}, {}
+for i = 5, #ARGV do
   fields[#fields + 1] = 't'
   fields[#fields + 1] = ARGV[i]
   scores[#scores + 1] = number
   scores[#scores + 1] = 't' .. ARGV[i]
 end
 redis.call('ZADD', tags, unpack(scores))
-redis.call('XADD', log, 'MAXLEN', '~', length, number .. '-' .. nonce, unpack(fields))
-redis.call('HSET', meta, 'last', number)
+redis.call('XADD', log, 'MAXLEN', '~', length, id, unpack(fields))
+redis.call('HSET', meta, 'last', id)
 
 local over = redis.call('ZCARD', tags) - limit
 if over > 0 then
@@ -193,15 +202,11 @@ if over > 0 then
     end
   end
 end
-if answer == '1' then return redis.call('XRANGE', log, position, '+') end
-return {}
 """
 )
-"""Invalidate. ``ARGV``: position, nonce, length of the log, limit of tags, ``1`` for an answer,
-then the tags.
+"""Invalidate. ``ARGV``: position, nonce, length of the log, limit of tags, then the tags.
 
-The answer is the log from the caller's position on, its own invalidation included. When there are
-more tags than the limit, the oldest are dropped in favour of their parents' floors.
+When there are more tags than the limit, the oldest are dropped in favour of their parents' floors.
 """
 
 FORGET = Script(

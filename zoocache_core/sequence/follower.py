@@ -145,14 +145,25 @@ class Follower:
         self._link.discard(wire)
 
     def _follow(self, wire: Wire) -> None:
-        authority, asked = self._authority, self._clock.monotonic()
-        before = authority.position.number
+        authority, now = self._authority, self._clock.monotonic
+        asked, before = now(), authority.position.number
         converse(authority.catch_up(), wire.exchange)
-        self._lease.renew(asked)
-        self._on_recovery("bus")
+        self._renew(asked)
         if authority.position.number > before:
             self._tell_lag(authority.position.number)
-        self._tell_lag(converse(authority.listen(self._poll), wire.exchange))
+        complete = True
+        # As long as it is told everything, there is nothing to ask for.
+        while complete:
+            asked = now()
+            newest, complete = converse(authority.listen(self._poll), wire.exchange)
+            if complete:
+                self._renew(asked)
+            if newest:
+                self._tell_lag(newest)
+
+    def _renew(self, asked: float) -> None:
+        self._lease.renew(asked)
+        self._on_recovery("bus")
 
     def _tell_lag(self, newest: int) -> None:
         if self._on_lag is not None and newest > self._told:
