@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sqlalchemy import Column, ForeignKey, Select, String, Table, func, select
+from sqlalchemy import Column, ForeignKey, String, Table, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship
 
 
@@ -90,7 +90,3 @@ class Article(Page):
 Author.note_count = column_property(
     select(func.count(Note.id)).where(Note.author_id == Author.id).scalar_subquery()
 )
-
-
-def titles() -> Select[tuple[str]]:
-    return select(Note.title).order_by(Note.id)

@@ -133,6 +133,11 @@ def _insert_many(session: Session, key: int, other: int) -> None:
     session.execute(insert(Note), [{"title": _title(), "votes": 0} for _ in range(2)])
 
 
+def _insert_values(session: Session, key: int, other: int) -> None:
+    rows = [{"title": _title(), "votes": other} for _ in range(2)]
+    session.execute(insert(Note).values(rows))
+
+
 def _insert_returning(session: Session, key: int, other: int) -> None:
     session.execute(insert(Note).values(title=_title(), votes=1).returning(Note.id)).all()
 
@@ -204,7 +209,8 @@ WRITES: dict[str, Write] = {
     for function in (
         _change, _change_two, _rekey, _add, _add_with_key, _delete, _delete_author, _move, _collect,
         _label, _comment, _rename_author, _update_where, _update_by_keys, _bulk_update,
-        _bulk_mappings, _bulk_save, _insert_many, _insert_returning, _insert_from_select, _upsert,
+        _bulk_mappings, _bulk_save, _insert_many, _insert_values, _insert_returning,
+        _insert_from_select, _upsert,
         _core_delete, _text, _driver_sql, _country, _page, _writing_cte, _nothing,
     )
 }  # fmt: skip

@@ -170,6 +170,7 @@ async def test_objects_that_outlive_their_transaction_are_as_old_as_they_are(
         await session.commit()
         async with library.sessions.begin() as other:
             await other.execute(update(Note).where(Note.id == 1).values(title="new"))
+        await session.scalar(select(Author.name))
         # Without the cache, this session would give out its old object as well.
         assert await library.title(1, session) == note.title == "one"
         assert library.known(1) is MISSING

@@ -26,7 +26,7 @@ from tests.flask.sqlalchemy_models import Author, Base, Comment, Label, Note, la
 from tests.flask.sqlalchemy_world import World, open_engine
 from zoocache_core import MISSING
 from zoocache_core import Engine as Cache
-from zoocache_flask.sqlalchemy import table_tags, track
+from zoocache_flask.sqlalchemy import table_tags, track, transactions
 
 __all__ = [
     "elsewhere", "postgres_only", "postgres_world", "sqlite_only", "sqlite_world", "world",
@@ -84,6 +84,26 @@ class TestPrecision:
             new = notes[0].id
         assert is_cached(world, "get 1")
         assert is_cached(world, "get 9") is (new != 9)
+
+    def test_rows_whose_keys_cannot_be_told(self, world: World) -> None:
+        with Session(world.behind) as session:
+            session.execute(insert(Note), [{"id": 5000, "title": "last"}])
+            session.commit()
+        new = 1000 if world.engine.dialect.name == "postgresql" else 5001
+        for key in (new, new + 1):
+            assert (
+                world.cache.fetch(f"new {key}", lambda key=key: self._exists(world, key)) is False
+            )
+        with world.engine.begin() as connection:
+            connection.execute(insert(Note).values([{"title": "a"}, {"title": "b"}]))
+        for key in (new, new + 1):
+            assert self._exists(world, key)
+            assert world.cache.get(f"new {key}", MISSING) is MISSING
+
+    @staticmethod
+    def _exists(world: World, key: int) -> bool:
+        with Session(world.engine) as session:
+            return session.get(Note, key) is not None
 
     def test_a_write_of_no_row_forgets_nothing(self, world: World) -> None:
         cached(world, "count")
@@ -294,6 +314,15 @@ class TestTransactions:
 
 
 class TestObjects:
+    def test_a_session_that_goes_on_after_its_commit_fills_the_cache(self, world: World) -> None:
+        with Session(world.engine) as session:
+            note = session.get_one(Note, 1)
+            note.title = "new"
+            session.commit()
+            assert cached(world, "get 1", session)[1] == note.title
+            session.rollback()
+            assert is_cached(world, "get 1")
+
     def test_objects_from_elsewhere_may_be_old(self, world: World) -> None:
         with Session(world.engine) as session:
             note = session.get_one(Note, 1)
@@ -374,6 +403,31 @@ class TestSqlite:
             connection.rollback()
         assert cached(world, "get 1")[1] == "new"
 
+    def test_a_write_that_begins_with_a_comment(self, sqlite_only: World) -> None:
+        # Whether that begins a transaction depends on the version of Python.
+        world = sqlite_only
+        for end in ("commit", "rollback"):
+            cached(world, "get 1")
+            with world.engine.connect() as connection:
+                connection.execute(text(f"/* why */ UPDATE note SET title = '{end}'"))
+                assert cached(world, "get 1", Session(connection))[1] == end
+                getattr(connection, end)()
+            with Session(world.behind) as session:
+                assert cached(world, "get 1")[1] == session.get_one(Note, 1).title
+
+    def test_a_driver_that_commits_without_being_asked(
+        self, sqlite_only: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world = sqlite_only
+        monkeypatch.setattr(transactions, "commits_alone", lambda *arguments: False)
+        cached(world, "get 1")
+        engine = world.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(update(Note).where(Note.id == 1).values(title="new"))
+            assert cached(world, "get 1")[1] == "new"
+            connection.rollback()
+        assert cached(world, "get 1")[1] == "new"
+
     def test_connections_that_share_one_of_the_driver(self) -> None:
         engine = open_engine("sqlite://", poolclass=StaticPool)
         Base.metadata.create_all(engine)
@@ -429,6 +483,19 @@ class TestPostgresql:
                 connection.execute(update(Note).where(Note.id == 1).values(title="new"))
             assert elsewhere.submit(cached, world, "get 1").result(20)[1] == "new"
             assert cached(world, "get 1", session)[1] == "note 1"
+
+    def test_a_transaction_that_had_begun_before_it_was_tracked(self, postgres_only: World) -> None:
+        world = postgres_only
+        world.tracking.stop()
+        engine = world.engine.execution_options(isolation_level="REPEATABLE READ")
+        with Session(engine) as session:
+            session.get(Author, 2)
+            world.tracking = track(world.engine, cache=world.cache)
+            with world.engine.begin() as connection:
+                connection.execute(update(Note).where(Note.id == 1).values(title="new"))
+            assert cached(world, "by key", session) == [("note 2", 2)]
+            assert cached(world, "get 1", session)[1] == "note 1"
+        assert cached(world, "get 1")[1] == "new"
 
     def test_what_is_stored_by_hand_is_as_old_as_the_snapshot(self, postgres_only: World) -> None:
         world = postgres_only
@@ -493,12 +560,19 @@ def test_upserts(world: World) -> None:
 
     made = sqlite if world.engine.dialect.name == "sqlite" else postgresql
     cached(world, "labels of 1")
+
+    def slug() -> str:
+        with Session(world.engine) as session:
+            return session.get_one(Label, 1).slug
+
+    assert world.cache.fetch("slug", slug) == "red"
     upsert = made.insert(Label).values(id=77, slug="red")
     with world.engine.begin() as connection:
         connection.execute(
             upsert.on_conflict_do_update(index_elements=["slug"], set_={"slug": "crimson"})
         )
     assert cached(world, "labels of 1") == ["crimson"]
+    assert world.cache.fetch("slug", slug) == "crimson"
 
 
 def test_a_row_that_gets_another_key(world: World) -> None:

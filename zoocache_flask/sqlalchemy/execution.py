@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -15,22 +15,20 @@ from zoocache_flask.sqlalchemy import reads, transactions, writes
 from zoocache_flask.sqlalchemy.databases import Database
 from zoocache_flask.sqlalchemy.plans import Plan
 from zoocache_flask.sqlalchemy.rows import Context
-from zoocache_flask.sqlalchemy.transactions import Transaction
+from zoocache_flask.sqlalchemy.transactions import UNOBSERVED, Transaction
 
 __all__ = ["execute", "unobserved"]
-
-_STEERING: Final = "zoocache_steering"
 
 
 @contextmanager
 def unobserved(connection: Connection) -> Iterator[None]:
     """While a dialect ends a prepared transaction with statements of its own."""
     info = transactions.info_of(connection.connection)
-    info[_STEERING] = True
+    info[UNOBSERVED] = True
     try:
         yield
     finally:
-        info.pop(_STEERING, None)
+        info.pop(UNOBSERVED, None)
 
 
 def execute(
@@ -45,14 +43,19 @@ def execute(
 
     ``many``: it is executed with several sets of parameters at once.
     """
-    if context is None or _STEERING in transactions.info_of(context.root_connection.connection):
+    if context is None:
         # A dialect does this for itself.
         return call()
-    proxied = context.root_connection.connection
+    connection = context.root_connection
+    proxied = connection.connection
+    if UNOBSERVED in transactions.info_of(proxied):
+        return call()
     plan = reads.planned(text, context)
     transaction = transactions.of(proxied)
     if transaction is not None:
         isolation.join(transaction)
+    elif not transactions.autocommits(connection):
+        transaction = _unnoticed(database, context)
     if plan.steering is not None:
         return _steer(database, context, transaction, plan.steering, call)
     # What was compiled may not be what is executed: a listener may have changed it.
@@ -63,19 +66,17 @@ def execute(
     if not plan.writes:
         return call()
     tags = writes.outdated(database, plan, compiled)
-    if transactions.commits_alone(
-        context.root_connection, transaction, plan.begins, plan.statement.ddl
-    ):
+    if transactions.commits_alone(connection, transaction, plan.begins, plan.statement.ddl):
         before = () if transaction is None else transaction.written.commit()
         with Publishing(database.caches, (*before, *tags)) as publishing:
             call()
             if _no_rows(database, plan, cursor, context, many):
                 publishing.tags = before
+        if transactions.in_progress(proxied):
+            # It was the first statement of a transaction after all.
+            (transaction or _unnoticed(database, context)).written.touch(*tags)
         return None
-    if transaction is None:
-        transaction = transactions.enter(proxied, database, context.dialect.name)
-        # It began unnoticed.
-        transaction.stamps = {}
+    transaction = transaction or _unnoticed(database, context)
     written = False
     try:
         call()
@@ -90,8 +91,17 @@ def execute(
             else:
                 transaction.written.touch(*tags)
     if transactions.in_progress(proxied) is False:
+        # The driver has begun no transaction for it.
         transactions.publish(transaction)
     return None
+
+
+def _unnoticed(database: Database, context: Context) -> Transaction:
+    """A transaction that was not noticed when it began: who knows what snapshot it reads."""
+    proxied = context.root_connection.connection
+    transaction = transactions.enter(proxied, database, context.dialect.name)
+    transaction.stamps = {}
+    return transaction
 
 
 def _no_rows(database: Database, plan: Plan, cursor: Any, context: Context, many: bool) -> bool:

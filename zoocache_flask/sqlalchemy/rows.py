@@ -113,7 +113,8 @@ def returned(context: Context, name: str) -> list[Key] | None:
     table = _target(context, name)
     if table is None or context.is_text or _explicitly_returning(context):
         return None
-    return _keys(table, context.inserted_primary_key_rows, context)
+    keys = _keys(table, context.inserted_primary_key_rows, context)
+    return keys if keys is not None and len(keys) == len(context.compiled_parameters) else None
 
 
 def key_text(column: ColumnElement[Any], value: Any, dialect: str) -> str | None:
@@ -149,6 +150,7 @@ def _target(context: Context, name: str) -> Table | None:
         and statement._post_values_clause is None
         and not statement._prefixes
         and statement.select is None
+        and not statement._multi_values
     )
     return table if plain and isinstance(table, Table) else None
 

@@ -51,14 +51,17 @@ class Unit:
         return session is not None and bool(session.dirty or session.new or session.deleted)
 
     def hides(self, engine: Cache, deps: Collection[str], stamp: int) -> bool:
-        """Whether a value comes from a database while there are such changes.
+        """Whether a value comes from a database, and the session sees something else there.
 
-        A flush may write far more than the objects that were changed: keys that refer to them,
-        tables between them, what they own. So all of it counts.
+        That is so while there are such changes. A flush may write far more than the objects that
+        were changed: keys that refer to them, tables between them, what they own. So all of it
+        counts. And a session gives out the objects that it holds as they were when it loaded them.
         """
-        return self.uncommitted() and any(
-            dep == _ANY or dep.partition(":")[0] == ROOT for dep in deps
-        )
+        session = self._session()
+        if session is None or not any(_is_in_database(dep) for dep in deps):
+            return False
+        older = stamp > self.since.get(engine, 0) and bool(session.identity_map.keys())
+        return older or self.uncommitted()
 
     def stamp(self, engine: Cache) -> int | None:
         """Reading an object lowers the stamp of what is computed, not having it."""
@@ -81,6 +84,10 @@ class Unit:
                 # The application binds its sessions in another way, which cannot be told here.
                 self._databases[mapper] = None
         return self._databases[mapper]
+
+
+def _is_in_database(dep: str) -> bool:
+    return dep == _ANY or dep.partition(":")[0] == ROOT
 
 
 _units: Final[WeakKeyDictionary[Session, Unit]] = WeakKeyDictionary()

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Engine, MetaData, event
 from sqlalchemy.orm import Session
 
-from zoocache_core import ConfigurationError
+from zoocache_core import ConfigurationError, default_engine
 from zoocache_core import Engine as Cache
-from zoocache_core import default_engine
 from zoocache_flask.sqlalchemy import databases, dialects, instances, schema, sessions
 from zoocache_flask.sqlalchemy.databases import Database
 

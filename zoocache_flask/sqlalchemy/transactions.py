@@ -21,6 +21,7 @@ from zoocache_core.transactions import WriteBuffer
 from zoocache_flask.sqlalchemy.databases import Database
 
 __all__ = [
+    "UNOBSERVED",
     "Transaction",
     "autocommits",
     "commits_alone",
@@ -36,6 +37,9 @@ __all__ = [
 ]
 
 _KEY: Final = "zoocache"
+
+UNOBSERVED: Final = "zoocache_unobserved"
+"""Kept with a connection on which a dialect executes statements for itself."""
 
 _EXACT: Final = ("sqlite", "postgresql")
 """Databases in which a rollback undoes everything, tables that are created included. Elsewhere what
@@ -134,7 +138,7 @@ def info_of(connection: PoolProxiedConnection) -> dict[Any, Any]:
         return connection.info
     except NotImplementedError:
         # A dialect looks at the database for the first time.
-        return {}
+        return {UNOBSERVED: True}
 
 
 def of(connection: PoolProxiedConnection) -> Transaction | None:
@@ -230,8 +234,9 @@ def commits_alone(
         if in_progress(proxied):
             return False
         driver = proxied.driver_connection
-        if getattr(driver, "autocommit", None) is False:
-            return False
+        setting = getattr(driver, "autocommit", None)
+        if isinstance(setting, bool):
+            return setting
         return not opens or getattr(driver, "isolation_level", "") is None
     if ddl and connection.dialect.name not in (*_EXACT, "mssql"):
         return True
