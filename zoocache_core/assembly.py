@@ -83,9 +83,11 @@ def bus(context: Context) -> tuple[BusSequence, Lease]:
     """
     try:
         from zoocache_core.bus import connect_bus
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name not in ("redis", "hiredis"):
+            raise
         raise ConfigurationError(
-            f"Option bus_url needs a package that is not installed ({error.name}). Run: "
+            "Option bus_url needs a package that is not installed. Install it with: "
             'pip install "zoocache-frameworks[redis]"'
         ) from error
     return connect_bus(context)

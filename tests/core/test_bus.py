@@ -349,7 +349,10 @@ def test_a_malformed_url_is_refused() -> None:
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "zoocache_core.bus", None)
+    for name in [name for name in sys.modules if name.startswith("zoocache_core.redis.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "zoocache_core.bus", raising=False)
+    monkeypatch.setitem(sys.modules, "hiredis", None)
     with pytest.raises(ConfigurationError, match=r"zoocache-frameworks\[redis\]"):
         Engine(bus_url="redis://localhost")
 
