@@ -157,8 +157,11 @@ def call(
 
 def _unknowable(engine: Runtime, flight: Flight) -> bool:
     """Whether what ``flight`` brings may be too old: nobody can say what was invalidated since."""
-    leased = engine.sequence.leased
-    if leased is None or leased():
+    leased, reachable = engine.sequence.leased, engine.sequence.reachable
+    if leased is None:
+        # Reads are strong, and this one could not be made.
+        return reachable is not None and not reachable()
+    if leased():
         return False
     return engine.now() - flight.began >= engine.settings.max_staleness
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.core.redis_store import RedisStore
 from tests.core.test_state_machine import EngineAgainstModel
-from tests.servers import RedisServer
+from tests.servers import RedisServer, wait_until
 from zoocache_core import ConfigurationError, Engine, StorageIsFull
 from zoocache_core.globs import name_of
 from zoocache_core.missing import MISSING
@@ -604,10 +604,7 @@ def test_a_missing_package_is_named_with_the_command(monkeypatch: pytest.MonkeyP
 
 def test_a_full_server_refuses_and_the_function_still_runs() -> None:
     with RedisServer(["maxmemory 3mb", "maxmemory-policy noeviction"]) as server:
-        store = RedisStore(server.url)
-        engine, other = store.open(compress_min_bytes=None), store.open()
-        engine.set("k", "old", deps="t")
-        assert other.get("k") == "old"
+        engine = RedisStore(server.url).open(compress_min_bytes=None)
         with pytest.raises(StorageIsFull, match="maxmemory"):
             for number in range(1000):
                 engine.set(f"filler {number}", "x" * 100_000)
@@ -617,8 +614,21 @@ def test_a_full_server_refuses_and_the_function_still_runs() -> None:
             return "x" * 100_000
 
         assert cached() == cached() == "x" * 100_000
+        engine.reset()
+
+
+def test_an_invalidation_is_not_lost_for_want_of_memory() -> None:
+    with RedisServer(["maxmemory-policy noeviction"]) as server, server.client() as client:
+        store = RedisStore(server.url)
+        engine, other = store.open(), store.open()
+        engine.set("k", "old", deps="t")
+        assert other.get("k") == "old"
+        client.config_set("maxmemory", 1)
         engine.invalidate("t")
-        assert other.get("k") is None, "an invalidation must not be lost for want of memory"
+        assert other.get("k") is None
+        client.config_set("maxmemory", 0)
+        assert wait_until(lambda: other.set("probe", 1) and other.get("probe") == 1, 10)
+        assert other.get("k") is None
         engine.reset(), other.reset()
 
 

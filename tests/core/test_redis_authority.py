@@ -19,6 +19,7 @@ from zoocache_core.redis.authority import Authority, Heard
 from zoocache_core.redis.dialogue import Dialogue, Request, command
 from zoocache_core.redis.keys import Keys
 from zoocache_core.redis.link import Link
+from zoocache_core.redis.outbox import Outbox
 from zoocache_core.trie import PrefixTrie
 
 
@@ -454,3 +455,87 @@ async def test_a_cancelled_invalidation_is_delivered_all_the_same(
     private_redis.thaw()
     assert await asyncio.to_thread(wait_until, lambda: not writer.authority.outbox, 10)
     assert not reader.sees("t", since=before)
+
+
+def test_news_of_another_history_is_not_applied_to_this_one(
+    redis_url: str, redis_server: RedisServer, start: Start
+) -> None:
+    """A thread gets its answer just before the server is flushed, and is slower than another."""
+    process, other = start(redis_url), start(redis_url)
+    process.catch_up()
+    asked = process.authority.position
+    other.invalidate("t")
+    (entries,) = process.link.exchange(Request(asked.newer, 1))
+    redis_server.flush()
+    process.catch_up()
+    before = process.authority.position
+    assert process.authority.apply(asked, entries) is False
+    assert process.authority.position == before
+
+
+def test_prune_keeps_a_tag_that_is_invalidated_meanwhile(redis_url: str, start: Start) -> None:
+    process, other = start(redis_url), start(redis_url)
+    process.catch_up()
+    before = process.trie.position
+    other.invalidate("a:b", "a:c")
+    pruning = process.authority.prune(0)
+    step = next(pruning)
+    again = False
+    while True:
+        assert isinstance(step, Request)
+        if again:
+            # It has seen the old numbers, and says next which to drop.
+            between = other.invalidate("a:b")
+        again = not again and b"ZRANGE" in step.packed
+        try:
+            step = pruning.send(process.link.exchange(step))
+        except StopIteration:
+            break
+    late = start(redis_url)
+    assert late.trie.position == 0
+    assert not late.sees("a:b", since=between - 1)
+    assert not late.sees("a:c", since=before)
+    assert late.sees("a:c", since=between)
+
+
+def test_the_memory_of_a_process_that_runs_for_long_is_bounded(
+    redis_url: str, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authority_module, "TAG_LIMIT", 100)
+    writer, reader = start(redis_url), start(redis_url)
+    reader.catch_up()
+    before = reader.trie.position
+    for number in range(1000):
+        writer.invalidate(f"m:{number}")
+    assert not any(reader.sees(f"m:{number}", since=before) for number in range(1000))
+    assert len(writer.trie) < 300
+    assert not any(writer.trie.valid([f"m:{number}"], before) for number in range(1000))
+    assert writer.trie.valid(["other"], before)
+
+
+def test_an_outage_of_any_length_needs_little_memory(
+    private_redis: RedisServer, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, reader = start(private_redis.url, timeout=0.2), start(private_redis.url)
+    reader.catch_up()
+    writer.catch_up()
+    before = writer.trie.position
+    private_redis.freeze()
+    writer.authority.publish(["first"])
+
+    def take(self: Outbox) -> dict[str, object]:
+        raise AssertionError("while the server is down, nothing is prepared for it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Outbox, "take", take)
+        patched.setattr(writer.link.breaker, "overdue", lambda: False)
+        for number in range(5000):
+            writer.authority.publish([f"m:{number}"])
+            assert len(writer.authority.outbox) <= 1000
+            assert not writer.trie.valid([f"m:{number}"], writer.trie.position)
+        assert not writer.trie.valid(["first"], writer.trie.position)
+    private_redis.thaw()
+    assert wait_until(lambda: not writer.authority.outbox, 10)
+    assert not reader.sees("first", since=before)
+    assert not reader.sees("m:4999", since=before)
+    assert writer.trie.valid(["m:1"], writer.trie.position), "the doubts are settled"

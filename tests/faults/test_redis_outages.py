@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ import redis
 
 from tests.core.redis_store import RedisStore
 from tests.servers import RedisServer, wait_until
+from tests.servers.relay import Relay
 from zoocache_core import BusUnavailable, Engine
 from zoocache_core.testing import in_threads
 
@@ -288,18 +290,34 @@ def test_a_process_that_ends_delivers_what_it_can(private_redis: RedisServer, st
     assert reader.get("k") is None
 
 
-def test_a_long_outage_needs_little_memory(private_redis: RedisServer, start: Start) -> None:
-    writer, reader = start(), start()
-    writer.set("k", "old", deps="m:9999999")
-    private_redis.freeze()
-    writer.invalidate("first")
-    for number in range(20_000):
-        writer.invalidate(f"m:{number}")
-    writer.invalidate("m:9999999")
-    assert writer.stats().tags < 100
-    private_redis.thaw()
-    assert wait_until(lambda: caches_again(writer), SOON)
-    assert reader.get("k") is None
+def test_who_is_cut_off_follows_no_computation_that_began_before(
+    private_redis: RedisServer, start: Start
+) -> None:
+    with Relay(private_redis.port) as relay:
+        here, elsewhere = start(storage_url=relay.url), start()
+        source, begun, go_on = Source(here), threading.Event(), threading.Event()
+
+        def slow() -> str:
+            value = source.value
+            begun.set()
+            assert go_on.wait(SOON)
+            return value
+
+        here.get("warm")
+        slowly = threading.Thread(target=here.fetch, args=("k", slow), kwargs={"deps": "t"})
+        slowly.start()
+        assert begun.wait(SOON)
+        relay.hold()
+        source.value = "second"
+        elsewhere.invalidate("t", strict=True)
+        # Nobody here can know of that. So nobody may be given what began before he asked.
+        assert here.fetch("k", source.read.uncached, deps="t") == "second"
+        assert asyncio.run(here.fetch_async("k", source.aread.uncached, deps="t")) == "second"
+        go_on.set()
+        slowly.join()
+        relay.release()
+        assert wait_until(lambda: caches_again(here), SOON)
+        assert here.get("k") != "first"
 
 
 # There, and of no use

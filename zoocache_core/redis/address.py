@@ -16,6 +16,7 @@ redis-py's connections (``ssl_ca_certs``, ``client_name``, ``socket_timeout``, .
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,14 @@ blocking: Any = blocking_module
 asynchronous: Any = asynchronous_module
 
 _SENTINEL_PORT = 26379
+
+_KEEPALIVE = {
+    getattr(socket, name): seconds
+    for name, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+}
+"""So that a connection does not lie idle for so long that a firewall forgets it."""
+
 _FORMS = (
     "redis://host:port/db, rediss://host:port/db, unix:///path?db=0 or "
     "redis+sentinel://host:port,host:port/service/db"
@@ -174,6 +183,7 @@ class Address:
         options = dict(self.options)
         if self.kind != "unix":
             options.setdefault("socket_keepalive", True)
+            options.setdefault("socket_keepalive_options", _KEEPALIVE)
             if host:
                 options.update(host=host, port=port)
         # Replies stay bytes, and none comes unasked.

@@ -248,6 +248,10 @@ class Link:
 
     # Down and up
 
+    def reachable(self) -> bool:
+        """Whether the last word of the server was none of failure."""
+        return self.breaker.reason is None
+
     def check(self, may_try: bool = True) -> None:
         """Raise ``StorageUnavailable`` if the server is known to be down."""
         reason = self.breaker.reason
@@ -278,8 +282,15 @@ class Link:
             if self.breaker.reason is not None:
                 self.breaker.reason = error
             return False
-        self._keep(wire)
         self.breaker.closed()
+        try:
+            # What was postponed while the rest was delivered.
+            converse(self.deliver(), wire.exchange)
+        except (*FAILURES, StorageUnavailable) as error:
+            self.discard(wire)
+            self.failed(error)
+            return False
+        self._keep(wire)
         for operation in OPERATIONS:
             self._on_recovery(operation)
         return True

@@ -15,7 +15,8 @@ from zoocache_core.trie import PrefixTrie
 
 __all__ = ["Outbox"]
 
-_LIMIT = 10_000
+_LIMIT = 1000
+"""Every read is held against each of them."""
 
 
 class Outbox:

@@ -27,6 +27,10 @@ class Sequence(Protocol):
 
     leased: Callable[[], bool] | None
 
+    reachable: Callable[[], bool] | None
+    """Whether the authority can be asked at present, so that a read which has just been made knows
+    every invalidation before it. ``None``: always, or see ``leased``."""
+
     def publish(self, tags: TypingSequence[str], strict: bool = False) -> bool:
         """Number ``tags`` and apply them; whether the authority has them.
 

@@ -42,6 +42,7 @@ class LmdbSequence:
     """``applied`` is the newest transaction whose invalidations the trie contains."""
 
     leased: Callable[[], bool] | None = None
+    reachable: Callable[[], bool] | None = None
 
     def __init__(self, home: Home, context: Context) -> None:
         self.applied = -1

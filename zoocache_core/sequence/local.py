@@ -15,6 +15,7 @@ class LocalSequence:
     """The trie is its own authority: the next number is one more than the last."""
 
     leased: Callable[[], bool] | None = None
+    reachable: Callable[[], bool] | None = None
 
     def __init__(self, trie: PrefixTrie, clock: Clock) -> None:
         self._trie = trie

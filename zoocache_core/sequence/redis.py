@@ -30,6 +30,7 @@ class RedisSequence:
     ) -> None:
         self.publish = authority.publish
         self.apublish = authority.apublish
+        self.reachable: Callable[[], bool] | None = authority.link.reachable
         self._authority = authority
         self._trie = trie
         self._on_error = on_error
