@@ -145,14 +145,15 @@ def _inserted(
 ) -> list[Any] | None:
     """The primary keys of the rows that were inserted, or ``None`` if they cannot be told."""
     key, model = query.get_meta().pk, model_of(query)
-    on_conflict = getattr(query, "on_conflict", None)
-    if on_conflict == OnConflict.UPDATE or model is None or not identifies(model, vendor):
-        # An upsert may have changed a row with another key than the one that was to be inserted.
+    if model is None or not identifies(model, vendor):
         return None
     keys = [obj.pk for obj in query.objs]
     if len(returned) == len(keys) and key in returning:
         place = list(returning).index(key)
         keys = [row[place] for row in returned]
+    elif getattr(query, "on_conflict", None) == OnConflict.UPDATE:
+        # It may have changed rows with other keys than those that were to be inserted.
+        return None
     parts = [part for key in keys for part in (key if isinstance(key, tuple) else (key,))]
     if any(part is None or hasattr(part, "resolve_expression") for part in parts):
         return None

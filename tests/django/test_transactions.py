@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -469,6 +471,26 @@ class TestSnapshots:
                 assert elsewhere(title, book.pk) == "old"
                 assert title(book.pk) == "never"
             transaction.set_rollback(True)
+
+    def test_nor_through_a_thread_that_the_computation_does_not_run_in(self, book: Book) -> None:
+        """The computation hands its reading to a thread whose transaction began long before."""
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA journal_mode = WAL")
+
+        @cacheable(key=lambda: "handed over")
+        def handed_over() -> str | None:
+            found: str | None = reader.submit(copy_context().run, title.uncached, book.pk).result()
+            return found
+
+        with ThreadPoolExecutor(1) as reader:
+            reader.submit(transaction.set_autocommit, False).result()
+            reader.submit(transaction.atomic().__enter__).result()
+            assert reader.submit(Book.objects.count).result() == 1
+            book.title = "new"
+            book.save()
+            assert handed_over() == "old"
+            assert handed_over.cached_value() is MISSING
+            reader.submit(connections.close_all).result()
 
 
 class TestOtherDatabases:
