@@ -19,6 +19,8 @@ from tests.servers.relay import Relay
 from zoocache_core.engine import Engine
 from zoocache_core.errors import ConfigurationError
 from zoocache_core.events import LoggingSink
+from zoocache_core.redis.authority import Authority, Heard
+from zoocache_core.redis.dialogue import Dialogue, Request, command
 from zoocache_core.testing import ManualClock, StorageContract
 
 SOON = 10.0
@@ -216,6 +218,18 @@ def test_the_lease_of_an_idle_process_does_not_lapse(
         assert leased()
 
 
+def test_the_lease_of_a_busy_process_does_not_lapse(start: Start) -> None:
+    writer, reader = start(), start(max_staleness=1.0)
+    reader.get("k")
+    leased = reader.sequence.leased
+    assert leased is not None
+    quiet = threading.Event()
+    for number in range(320):
+        writer.invalidate(f"t:{number}")
+        assert leased()
+        quiet.wait(0.005)
+
+
 # The lease
 
 
@@ -340,6 +354,20 @@ def test_sinks_are_told_how_long_an_invalidation_took(start: Start) -> None:
     assert wait_until(lambda: writer.publish(["t"]) and bool(sink.lags), SOON)
     assert not has(reader, "k")
     assert all(0 <= lag < SOON for lag in sink.lags)
+
+
+def test_they_are_told_of_what_comes_between_two_times_of_listening_as_well(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deaf(self: Authority, seconds: float) -> Dialogue[Heard]:
+        yield Request(command("PING"), 1)
+        return Heard(0, False)
+
+    monkeypatch.setattr(Authority, "listen", deaf)
+    sink = Lags()
+    writer, reader = start(), start(events=[sink])
+    reader.get("k")
+    assert wait_until(lambda: writer.publish(["t"]) and bool(sink.lags), SOON)
 
 
 def test_a_malformed_url_is_refused() -> None:
