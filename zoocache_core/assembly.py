@@ -113,9 +113,14 @@ def _redis(context: Context) -> Parts:
     return build(context)
 
 
+def _scheme(context: Context) -> str:
+    # The rest of a URL may contain a password.
+    return (context.settings.storage_url or "memory://").partition("://")[0].lower()
+
+
 def _not_installed(context: Context, extra: str) -> ConfigurationError:
     return ConfigurationError(
-        f"Option storage_url={context.settings.storage_url!r} needs a package that is not "
+        f"Option storage_url={_scheme(context)}://… needs a package that is not "
         f'installed. Install it with: pip install "zoocache-frameworks[{extra}]"'
     )
 
@@ -133,12 +138,11 @@ def assemble(context: Context) -> Parts:
     Raises:
         ConfigurationError: a URL names a storage that there is not.
     """
-    url = context.settings.storage_url or "memory://"
-    scheme = url.partition("://")[0].lower()
+    scheme = _scheme(context)
     build = _STORAGES.get(scheme)
     if build is None:
         raise ConfigurationError(
-            f"Option storage_url={url!r} names no storage that is supported: expected "
+            f"Option storage_url='{scheme}://…' names no storage that is supported: expected "
             f"{', '.join(f'{name}://' for name in _STORAGES)} or None for memory."
         )
     return build(context)

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Outcome", "call", "pass_outward", "unwrap"]
 
 _ROUNDS = 8
-"""How often a follower whose landing was outdated tries again before it computes for itself."""
+"""How often a follower tries again whose leader was cancelled or took too long."""
+
+_OUTDATED = 2
+"""After so many landings that were outdated on arrival a follower computes for itself: data that
+changes faster than it is computed must not make anybody queue for it."""
 
 Outcome = tuple[Any, "Exception | None"]
 """What a computation returned, or what it raised. An exception travels as a value, since one that
@@ -100,7 +104,7 @@ def unwrap(outcome: Outcome) -> Any:
 
 def pass_outward(scope: Scope | None, deps: Iterable[str], key: str) -> None:
     """Make the enclosing computation depend on what the result for ``key`` depends on."""
-    if scope is not None:
+    if scope is not None and not scope.ended:
         scope.deps.update(deps)
         scope.deps.add(f"{CALLS}:{key}")
 
@@ -114,8 +118,12 @@ def call(
     """
     key, flights = request.key, engine.flights
     outer = current_scope()
+    if outer is not None and outer.ended:
+        # A task that outlives the computation that started it.
+        outer = None
     overdue: Flight | None = None
     loop = _running_loop()
+    outdated = 0
     for _ in range(_ROUNDS):
         landed_before = flights.landed if missed is None else missed
         look = missed is None and not request.refresh
@@ -147,6 +155,9 @@ def call(
         of = flight.scope if entry is None else entry
         deps = tuple(of.deps)
         if not engine.trie.valid(deps, of.stamp, key) or engine.hides(deps, of.stamp):
+            outdated += 1
+            if outdated >= _OUTDATED:
+                break
             continue
         pass_outward(outer, deps, key)
         if error is not None:
@@ -175,6 +186,7 @@ def _alone(engine: Runtime, request: Call, outer: Scope | None) -> Flow[Outcome]
 
 
 def _leave(scope: Scope) -> None:
+    scope.ended = True
     if scope.parent is not None:
         scope.parent.absorb(scope)
         scope.parent.deps.add(f"{CALLS}:{scope.key}")
@@ -203,7 +215,7 @@ def _lead(engine: Runtime, request: Call, flight: Flight, recheck: bool) -> Flow
             landing = Landing(entry=found[0])
             pass_outward(scope.parent, found[0].deps, key)
             return found[1], None
-        if engine.storage.leases is not None:
+        if engine.storage.leases is not None and key not in engine.flights.fruitless:
             lease, found = yield from take_turn(engine, engine.storage.leases, key)
             if found is not None and not request.refresh:
                 landing = Landing(entry=found[0])
@@ -213,12 +225,14 @@ def _lead(engine: Runtime, request: Call, flight: Flight, recheck: bool) -> Flow
             scope.stamp = engine.stamp()
         value, error = yield (_compute, _acompute, (scope, request))
         if error is not None:
+            engine.flights.note(key, fruitful=False)
             if scope.forbidden is None and not engine.uncommitted():
                 landing = Landing(error=error)
             else:
                 landing = Landing()
             return None, error
         entry = yield from keep(engine, request, scope, value)
+        engine.flights.note(key, fruitful=entry is not None)
         landing = Landing(entry=entry)
         return value, None
     except GeneratorExit:

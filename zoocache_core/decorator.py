@@ -17,6 +17,7 @@ from zoocache_core.calls import Call, call, pass_outward, unwrap
 from zoocache_core.deps import current_scope
 from zoocache_core.errors import UnsupportedValue
 from zoocache_core.flows import arun, run
+from zoocache_core.identity import Closure, named_fingerprint
 from zoocache_core.keys import CallKey, call_key
 from zoocache_core.missing import MISSING
 from zoocache_core.settings import seconds
@@ -43,6 +44,9 @@ tuple of them identifies a call. Not bool and float: ``True == 1 == 1.0``."""
 
 _MEMO_SIZE = 4096
 """Keys remembered per function."""
+
+_MEMO_TEXT = 256
+"""Characters in the arguments of a call that is remembered, so that the memo stays small."""
 
 
 class Cached(Protocol[P, R_co]):
@@ -104,10 +108,11 @@ class _Plan:
             )
         self.engine = engine
         self.function = function
-        self.build: CallKey = call_key(function, namespace=namespace, key=key)
         self.ttl = None if ttl is None else seconds(ttl)
         self._deps = deps if callable(deps) else None
         self._static = () if deps is None or callable(deps) else validate_many(deps)
+        apart = _fingerprint(self._deps) if self._deps is not None else " ".join(self._static)
+        self.build: CallKey = call_key(function, namespace, key, apart)
         # A key that does not begin with the function's identity says nothing of the function, so
         # its entries name it among their deps.
         self._function_tag = () if key is None else (self._identity_tag,)
@@ -139,6 +144,12 @@ class _Plan:
 
     def cached_value(self, *args: Any, **kwargs: Any) -> Any:
         return self.engine.get(self.build(args, kwargs), MISSING)
+
+
+def _fingerprint(deps: Callable[..., Any]) -> str:
+    """What tells one callable for deps from another. Two uses of the decorator on one function may
+    differ in their deps alone, and an entry of the one would not be forgotten for the other."""
+    return named_fingerprint(deps) + Closure(deps).text()
 
 
 def _arguments_decide(function: Callable[..., Any]) -> bool:
@@ -191,9 +202,11 @@ def _key_of_call(plan: _Plan) -> Callable[[tuple[Any, ...], dict[str, Any]], str
             return build(args, kwargs)
         key = seen(args)
         if key is None:
-            if len(memo) >= _MEMO_SIZE:
-                memo.clear()
-            key = memo[args] = build(args, kwargs)
+            key = build(args, kwargs)
+            if sum(len(value) for value in args if type(value) is str) <= _MEMO_TEXT:
+                if len(memo) >= _MEMO_SIZE:
+                    memo.clear()
+                memo[args] = key
         return key
 
     return key_of

@@ -27,7 +27,7 @@ class Scope:
     may not be stored, or ``None``.
     """
 
-    __slots__ = ("deps", "engine", "forbidden", "key", "parent", "stamp")
+    __slots__ = ("deps", "ended", "engine", "forbidden", "key", "parent", "stamp")
 
     def __init__(
         self, engine: Runtime, key: str, deps: Iterable[str], stamp: int, parent: Scope | None
@@ -38,10 +38,13 @@ class Scope:
         self.stamp = stamp
         self.parent = parent
         self.forbidden: str | None = None
+        self.ended = False
 
     def add(self, tags: Iterable[str]) -> None:
-        """Depend on ``tags``, which must be valid."""
-        self.deps.update(tags)
+        """Depend on ``tags``, which must be valid. Too late once the computation has ended: a task
+        that it left running reads on its own account."""
+        if not self.ended:
+            self.deps.update(tags)
 
     def forbid(self, reason: str) -> None:
         """Let the result be returned but not stored; spreads to the enclosing computations."""

@@ -288,7 +288,7 @@ class Engine(Runtime):
             BusUnavailable: ``strict``, and the authority did not answer.
         """
         # A tag that `forget` knows has been validated before.
-        if tags and not (len(tags) == 1 and self.forget(tags[0])):
+        if tags and not (len(tags) == 1 and type(tags[0]) is str and self.forget(tags[0])):
             self.publish(tuple(map(invalidation_target, tags)), strict)
 
     async def invalidate_async(self, *tags: str, strict: bool = False) -> None:

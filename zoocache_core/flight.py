@@ -25,6 +25,10 @@ from zoocache_core.trie import PrefixTrie
 __all__ = ["Flight", "Flights", "Landing"]
 
 
+_FRUITLESS = 4096
+"""Keys remembered as fruitless; when there are more, all are forgotten."""
+
+
 @dataclass(frozen=True, slots=True)
 class Landing:
     """How a flight ended: with an ``entry`` to share, with an ``error``, or with neither.
@@ -78,11 +82,17 @@ class Flight:
 
 
 class Flights:
-    """The flights of one engine, by key. ``landed`` counts those that have ended."""
+    """The flights of one engine, by key.
+
+    ``landed`` counts those that have ended. ``fruitless`` are keys whose last computation here left
+    nothing to share (it failed, or its result may not be stored): for these, waiting for another
+    process's turn would be waiting in vain.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.lock = threading.Lock()
         self.landed = 0
+        self.fruitless: set[str] = set()
         self._now = now
         self._by_key: dict[str, Flight] = {}
 
@@ -128,6 +138,15 @@ class Flights:
             future = flight._future
         if future is not None:
             future.set_result(landing)
+
+    def note(self, key: str, fruitful: bool) -> None:
+        """Remember whether the computation of ``key`` left something to share."""
+        if fruitful:
+            self.fruitless.discard(key)
+        else:
+            if len(self.fruitless) >= _FRUITLESS:
+                self.fruitless.clear()
+            self.fruitless.add(key)
 
     def wait_would_never_end(
         self, flight: Flight, held: set[Flight], loop: asyncio.AbstractEventLoop | None

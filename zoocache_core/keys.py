@@ -60,11 +60,14 @@ def call_key(
     fn: Callable[..., Any],
     namespace: str | None = None,
     key: str | Callable[..., Any] | None = None,
+    apart: str = "",
 ) -> CallKey:
     """Return the function that makes the keys of calls to `fn`.
 
     With `namespace`, keys begin with it and the function's qualified name, without the module's.
     The fingerprint stays, and covers the module, so functions of one namespace never share values.
+
+    `apart` tells uses of the same function from each other.
 
     `key` overrides all of this: it is the key, or is called with the call's own arguments and
     returns the key. A ``str`` is taken as it is (after ``namespace:``, if given); that two
@@ -82,6 +85,8 @@ def call_key(
     if namespace is not None and (type(namespace) is not str or not namespace):
         raise TypeError(f"namespace must be a str that is not empty, not {namespace!r:.80}")
     identity = _identity(fn, namespace)
+    if apart:
+        identity += "." + blake2b(apart.encode(), digest_size=6).hexdigest()
     if key is not None:
         return _finished(_explicit(namespace, key), identity, None)
     plain = type(fn) is FunctionType and not fn.__closure__

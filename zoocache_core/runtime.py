@@ -382,8 +382,9 @@ def _differences(old: Settings, new: Settings) -> str:
         if getattr(old, option.name) != getattr(new, option.name)
     ]
     return ", ".join(
+        # The others are secrets, or may contain one.
         name
-        if name == "secret_key"
+        if name in ("secret_key", "storage_url", "bus_url")
         else f"{name} is {getattr(old, name)!r}, not {getattr(new, name)!r}"
         for name in changed
     )

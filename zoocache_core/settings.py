@@ -27,9 +27,9 @@ _SYSTEM_CLOCK = SystemClock()
 class Settings:
     """Validated settings of one engine. Durations are in seconds, sizes in bytes."""
 
-    storage_url: str | None = None
+    storage_url: str | None = field(default=None, repr=False)
     """Where entries live: ``None`` is this process's memory."""
-    bus_url: str | None = None
+    bus_url: str | None = field(default=None, repr=False)
     """Redis that carries invalidations between processes whose storage does not."""
     prefix: str | None = None
     """Separates keys, tags and bus from those of other applications on the same store."""

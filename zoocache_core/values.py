@@ -45,6 +45,8 @@ def found_or_noted(engine: Runtime, key: str, found: Found | None, default: Any)
 
 
 def get_many(engine: Runtime, keys: Iterable[str]) -> Flow[dict[str, Any]]:
+    if isinstance(keys, str):
+        raise TypeError(f"get_many() takes an iterable of keys, not the str {keys!r:.80}.")
     wanted = list(dict.fromkeys(map(checked_key, keys)))
     found = (yield from find_many(engine, wanted)) if wanted else []
     pairs = [
@@ -61,6 +63,11 @@ def set_many(
     ttl: Ttl,
     stamp: int | None,
 ) -> Flow[bool]:
+    if not isinstance(values, Mapping):
+        raise TypeError(
+            f"set_many() takes a mapping of keys to values, not {type(values).__name__}: "
+            f"{values!r:.80}"
+        )
     tags = validate_many(deps)
     lifetime = None if ttl is None else seconds(ttl)
     yield from acquainted(engine)
@@ -103,8 +110,10 @@ def prepare(
     present = engine.trie.position if engine.direct and not engine.guards else engine.stamp()
     if stamp is None:
         stamp = stamp_of_miss(engine.generation, key)
-    if stamp is None and (scope := current_scope()) is not None and scope.engine is engine:
-        stamp = scope.stamp
+    if stamp is None:
+        scope = current_scope()
+        if scope is not None and scope.engine is engine and not scope.ended:
+            stamp = scope.stamp
     if stamp is None or stamp > present:
         stamp = present
     elif not engine.trie.valid(tags, stamp):

@@ -7,6 +7,7 @@ import contextvars
 import datetime as dt
 import inspect
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ from zoocache_core import (
     UnsupportedValue,
     add_deps,
 )
+from zoocache_core.deps import current_scope
 from zoocache_core.testing import ManualClock
 
 
@@ -488,3 +490,77 @@ def test_engines_do_not_see_each_other() -> None:
     assert g.cached_value() == [1]
     two.clear()
     assert g.cached_value() is MISSING
+
+
+def test_two_uses_on_one_function_with_other_deps_do_not_share(engine: Engine) -> None:
+    source = {"v": 1}
+
+    def load() -> int:
+        return source["v"]
+
+    users = engine.cacheable(deps="users")(load)
+    orgs = engine.cacheable(deps=(tag for tag in ["orgs"]))(load)
+    computed = engine.cacheable(deps=lambda: "orgs")(load)
+    assert users() == orgs() == computed() == 1
+    source["v"] = 2
+    engine.invalidate("orgs")
+    assert (users(), orgs(), computed()) == (1, 2, 2)
+
+
+def test_functions_of_a_factory_with_other_deps_do_not_share(engine: Engine) -> None:
+    source = {"v": 1}
+
+    def reader(tag: str) -> Any:
+        @engine.cacheable(deps=lambda key: f"{tag}:{key}")
+        def read(key: str) -> int:
+            return source[key]
+
+        return read
+
+    one, two = reader("p"), reader("q")
+    assert (one("v"), two("v")) == (1, 1)
+    source["v"] = 2
+    engine.invalidate("q:v")
+    assert two("v") == 2
+
+
+async def test_a_task_that_outlives_its_computation_stands_alone(engine: Engine) -> None:
+    tasks: list[asyncio.Task[Any]] = []
+    scopes: list[Any] = []
+    go = asyncio.Event()
+
+    @engine.cacheable
+    def part(x: int) -> int:
+        return x
+
+    async def worker() -> bool:
+        await go.wait()
+        for number in range(100):
+            part(number)
+        return engine.set("status", "fresh", deps="config")
+
+    @engine.cacheable(deps="config")
+    async def first() -> int:
+        scopes.append(current_scope())
+        tasks.append(asyncio.create_task(worker()))
+        return 1
+
+    await first()
+    engine.invalidate("config")
+    go.set()
+    assert await tasks[0] is True
+    assert engine.get("status") == "fresh"
+    assert len(scopes[0].deps) == 1
+
+
+def test_long_arguments_are_not_remembered(engine: Engine) -> None:
+    @engine.cacheable
+    def length(text: str) -> int:
+        return len(text)
+
+    tracemalloc.start()
+    for number in range(200):
+        length(f"{number}" * 20_000)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size < 2_000_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def test_reset_closes_and_allows_other_settings(engine: Engine) -> None:
 
 
 def test_a_storage_that_is_not_supported_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"'memcached://x'.*memory"):
+    with pytest.raises(ConfigurationError, match=r"memcached://.*memory"):
         Engine(storage_url="memcached://x")
 
 
@@ -203,3 +204,54 @@ def test_the_default_engine_is_behind_the_functions() -> None:
         assert re.fullmatch(r"\d+\.\d+\.\d+.*", zoocache.version())
     finally:
         zoocache.reset()
+
+
+def test_misuse_is_named(engine: Engine) -> None:
+    bad: Any = ["a", "b"]
+    with pytest.raises(zoocache.InvalidTag, match="list"):
+        engine.invalidate(bad)
+    with pytest.raises(TypeError, match="iterable of keys"):
+        engine.get_many("abc")
+    with pytest.raises(TypeError, match="mapping"):
+        engine.set_many(bad)
+
+
+def test_urls_are_not_shown_where_settings_are() -> None:
+    engine = Engine()
+    with pytest.raises(ConfigurationError) as caught:
+        engine.configure(storage_url="redis://:s3cret@localhost:1")
+    assert "s3cret" not in str(caught.value)
+    assert "s3cret" not in repr(
+        zoocache_core.settings.Settings.of({"bus_url": "redis://:s3cret@x"})
+    )
+
+
+def test_a_key_that_leaves_nothing_to_share_keeps_no_other_process_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(storage_url=f"lmdb://{tmp_path}")
+    assert engine.storage.leases is not None
+    taken: list[str] = []
+    acquire = engine.storage.leases.acquire
+    monkeypatch.setattr(
+        engine.storage.leases, "acquire", lambda key: taken.append(key) or acquire(key)
+    )
+    results: list[Any] = [object(), object(), LookupError(), LookupError(), 1, 1]
+
+    def compute() -> Any:
+        result = results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    for _ in range(2):
+        engine.fetch("object", compute)
+    for _ in range(2):
+        with pytest.raises(LookupError):
+            engine.fetch("error", compute)
+    assert taken == ["object", "error"]
+    assert engine.fetch("error", compute) == 1
+    engine.delete("error")
+    assert engine.fetch("error", compute) == 1
+    assert taken == ["object", "error", "error"]
+    engine.reset()

@@ -571,3 +571,25 @@ async def test_a_computation_may_start_cached_tasks(engine: Engine) -> None:
     await engine.invalidate_async("part:1")
     assert page.cached_value() is not None
     assert engine.find(page.key()) is None
+
+
+def test_data_that_changes_faster_than_it_is_computed_makes_nobody_queue(
+    engine: Engine, pool: ThreadPoolExecutor
+) -> None:
+    rounds: list[int] = []
+    lock = threading.Lock()
+
+    @engine.cacheable
+    def read() -> int:
+        with lock:
+            rounds.append(1)
+        until(lambda: engine.stats().flight_waits > 0 or len(rounds) > 1)
+        # Outdated before it lands, every time.
+        add_deps("hot")
+        engine.invalidate("hot")
+        return len(rounds)
+
+    began = [pool.submit(read) for _ in range(8)]
+    for call in began:
+        call.result(SOON)
+    assert engine.stats().flight_waits <= 2 * 8

@@ -58,7 +58,8 @@ _FORMS = (
 
 def masked(url: str) -> str:
     """``url`` without its password, for messages."""
-    return re.sub(r"(://[^/@]*:)[^@]*@", r"\1***@", url)
+    url = re.sub(r"(://[^/@]*:)[^@]*@", r"\1***@", url)
+    return re.sub(r"([?&]password=)[^&#]*", r"\1***", url)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ time is let through instead to try.
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -91,6 +92,9 @@ class Breaker:
 
     def _work(self, stop: threading.Event) -> None:
         while not stop.wait(max(0.0, self._due - time.monotonic())):
+            with self.lock:
+                # As long as the attempt takes, it is the healer that is at it and nobody else.
+                self._due = math.inf
             done = self._attempt()
             with self.lock:
                 if done and self.reason is None and not self._wanted():
