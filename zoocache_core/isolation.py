@@ -85,7 +85,7 @@ def begin(activity: Activity) -> None:
     """Let ``activity`` forbid what it does, to the current thread or task first of all."""
     global _open
     with _lock:
-        _open = (*(one for one in _open if one() is not None), ref(activity))
+        _open = (*_open, ref(activity))
         _guard(activity)
     _own(activity)
 

@@ -150,7 +150,6 @@ def _target(context: Context, name: str) -> Table | None:
         and statement._post_values_clause is None
         and not statement._prefixes
         and statement.select is None
-        and not statement._multi_values
     )
     return table if plain and isinstance(table, Table) else None
 
