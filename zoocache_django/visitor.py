@@ -17,6 +17,7 @@ from django.http.request import HttpHeaders
 from django.utils.functional import LazyObject, SimpleLazyObject, empty
 
 from zoocache_core.http.reads import ADDRESS, Reads, WatchedDict
+from zoocache_django.arrivals import read_since_arrival
 from zoocache_django.tags import depends_on
 
 __all__ = ["ADDRESS", "Reads", "evaluated", "watched"]
@@ -100,7 +101,7 @@ def _watched_account(request: HttpRequest, reads: Reads) -> dict[str, Any]:
     def look_at_user() -> Any:
         reads.note("user")
         with unwatched():
-            return _depending(evaluated(user))
+            return _depending(request, evaluated(user))
 
     if user is not None:
         attributes["user"] = SimpleLazyObject(look_at_user)
@@ -110,17 +111,18 @@ def _watched_account(request: HttpRequest, reads: Reads) -> dict[str, Any]:
     async def find_user_watched() -> Any:
         reads.note("user")
         with unwatched():
-            return _depending(await find_user())
+            return _depending(request, await find_user())
 
     if find_user is not None:
         attributes["auser"] = find_user_watched
     return attributes
 
 
-def _depending(user: Any) -> Any:
+def _depending(request: HttpRequest, user: Any) -> Any:
     """``user``, whose row the page depends on from now on; it may have been read before."""
     if isinstance(user, models.Model) and user.pk is not None:
         depends_on(user)
+        read_since_arrival(request)
     return user
 
 

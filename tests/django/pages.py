@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -26,6 +27,20 @@ from tests.django.library.models import Book
 from zoocache_django import add_deps, cache_view, row_tag
 
 runs: Counter[str] = Counter()
+
+before_view: list[Callable[[HttpRequest], None]] = []
+
+
+def meanwhile(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """A middleware that does what a test wants done between the arrival of a request and its
+    view."""
+
+    def middleware(request: HttpRequest) -> Any:
+        for act in before_view:
+            act(request)
+        return get_response(request)
+
+    return middleware
 
 
 def ran(name: str) -> str:

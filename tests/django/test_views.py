@@ -192,6 +192,23 @@ class TestVisitors:
         assert "private" in ann.get(path)["Cache-Control"]
         assert "Cookie" in ann.get(path)["Vary"]
 
+    def test_a_user_who_was_read_before_the_view_ran_may_be_outdated_by_then(
+        self, settings: Any
+    ) -> None:
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.django.pages.meanwhile"]
+        visitor = logged_in("ann", is_staff=True)
+
+        def rename(request: HttpRequest) -> None:
+            assert request.user.get_username() == "ann"
+            User.objects.filter(username="ann").update(username="eve")
+
+        pages.before_view.append(rename)
+        try:
+            assert "ann" in text(visitor, "/reads/user/")
+        finally:
+            pages.before_view.clear()
+        assert "eve" in text(visitor, "/reads/user/")
+
     def test_whoever_logs_in_gets_a_page_of_their_own(self) -> None:
         client = Client()
         assert text(client, "/reads/user/").startswith("AnonymousUser")
