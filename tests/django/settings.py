@@ -20,7 +20,6 @@ INSTALLED_APPS = [
     "tests.django.library",
     "tests.django.catalog",
     "tests.django.store",
-    "tests.django.store",
     "zoocache_django",
 ]
 MIDDLEWARE = [
