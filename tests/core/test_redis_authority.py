@@ -539,3 +539,28 @@ def test_an_outage_of_any_length_needs_little_memory(
     assert not reader.sees("first", since=before)
     assert not reader.sees("m:4999", since=before)
     assert writer.trie.valid(["m:1"], writer.trie.position), "the doubts are settled"
+
+
+def test_a_fork_takes_the_locks_in_the_order_in_which_the_outbox_does(
+    redis_url: str, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the two would wait for each other."""
+    process = start(redis_url)
+    adding, holding = threading.Event(), threading.Event()
+
+    def doubt(self: PrefixTrie, tags: Any, real: Any = PrefixTrie.doubt) -> None:
+        adding.set()
+        holding.wait(0.2)
+        real(self, tags)
+
+    monkeypatch.setattr(PrefixTrie, "doubt", doubt)
+    adder = threading.Thread(target=process.authority.outbox.add, args=(["t"],), daemon=True)
+    adder.start()
+    assert adding.wait(10)
+    for lock in process.authority.locks():
+        assert lock.acquire(timeout=5)
+        holding.set()
+    for lock in process.authority.locks():
+        lock.release()
+    adder.join(10)
+    assert not adder.is_alive()

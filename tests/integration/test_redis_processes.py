@@ -67,4 +67,6 @@ def test_processes_over_redis_through_every_kind_of_outage(
         private_redis.restart(empty=True)
         reports = [worker.report() for worker in workers]
     report = summed(reports, sum(report.hits for report in reports))
-    judge(report, OPERATIONS * PROCESSES)
+    assert not report.wrong, report.objections
+    assert report.hits > OPERATIONS, "it proves nothing if nothing is cached"
+    assert report.writes > OPERATIONS * PROCESSES // 20

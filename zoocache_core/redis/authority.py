@@ -295,7 +295,8 @@ class Authority:
             )
 
     def locks(self) -> Iterable[Any]:
-        return (self._trie.lock, self.outbox.lock)
+        # The outbox holds its own while it takes the trie's.
+        return (self.outbox.lock, self._trie.lock)
 
     def after_fork(self) -> None:
         self.outbox.after_fork()
