@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import hiredis
@@ -157,6 +159,12 @@ class Wire:
 
     def close(self) -> None:
         self._connection.disconnect()
+
+    def interrupt(self) -> None:
+        """Let the thread that waits for an answer here find the connection closed."""
+        # Not the method of `ssl.SSLSocket`, which takes its state away from that thread.
+        with suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 class AsyncWire:

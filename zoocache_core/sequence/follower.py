@@ -7,7 +7,6 @@ log. (Plain Pub/Sub would be as fast, and forget what it could not deliver.)
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -87,7 +86,7 @@ class Follower:
         with self._lock:
             thread, wire = self._thread, self._wire
             if wire is not None:
-                interrupt(wire)
+                wire.interrupt()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=5)
 
@@ -105,7 +104,8 @@ class Follower:
         while not stop.is_set():
             try:
                 if wire is None:
-                    wire = self._connect(stop)
+                    wire = self._link.open()
+                    self._connected(wire, stop)
                 else:
                     self._follow(wire)
             except (*FAILURES, StorageUnavailable) as error:
@@ -129,15 +129,13 @@ class Follower:
             if stop.wait(_PAUSE):
                 return
 
-    def _connect(self, stop: threading.Event) -> Wire:
-        wire = self._link.open()
+    def _connected(self, wire: Wire, stop: threading.Event) -> None:
         with self._lock:
             if not stop.is_set():
                 self._wire = wire
         if self._on_lag is not None:
             self._behind = converse(_clock_difference(self._clock), wire.exchange)
             self._told = self._authority.position.number
-        return wire
 
     def _discard(self, wire: Wire | None) -> None:
         with self._lock:
@@ -178,16 +176,3 @@ def _clock_difference(clock: Clock) -> Dialogue[float]:
     (reply,) = yield Request(command("TIME"), 1)
     seconds, micros = checked(reply)
     return (before + clock.time()) / 2 - int(seconds) - int(micros) / 1e6
-
-
-def interrupt(wire: Wire) -> None:
-    """Let the thread that waits for an answer on ``wire`` find the connection closed."""
-    connection = wire._connection
-    own: socket.socket | None = getattr(connection, "_sock", None)
-    if own is not None:
-        try:
-            # Not the method of `ssl.SSLSocket`, which takes its state away from the other thread.
-            socket.socket.shutdown(own, socket.SHUT_RDWR)
-        except OSError:
-            # It is closed already.
-            return
