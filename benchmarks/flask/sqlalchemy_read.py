@@ -21,17 +21,17 @@ GOALS = {
 
 
 def _reads(kind: str) -> tuple[Any, Callable[[], Any]]:
-    from sqlalchemy import create_engine, func, select
-    from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+    from sqlalchemy import Integer, String, create_engine, func, select
+    from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
 
     class Base(DeclarativeBase):
         pass
 
     class Animal(Base):
         __tablename__ = "animal"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        name: Mapped[str]
-        legs: Mapped[int]
+        id = mapped_column(Integer, primary_key=True)
+        name = mapped_column(String)
+        legs = mapped_column(Integer)
 
     engine = create_engine("sqlite:///animals.db")
     Base.metadata.drop_all(engine)

@@ -2,7 +2,9 @@
 
 A dialect belongs to its engine and to those made of it by ``execution_options()``. Its methods are
 where SQLAlchemy calls the driver, whoever asked for it (a flush, a query, ``Connection.execute``,
-the pool), and asynchronous engines use them as well. They are replaced on the one instance.
+the pool), and asynchronous engines use them as well. They are replaced on the one instance. Events
+of connections would not do: there is none after a commit, and with the first listener everything
+that is executed on the engine becomes slower.
 """
 
 from __future__ import annotations
@@ -15,9 +17,8 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from zoocache_core.publishing import Publishing
-from zoocache_flask.sqlalchemy import execution, transactions, writes
-from zoocache_flask.sqlalchemy.databases import Database, mark, of_dialect
-from zoocache_flask.sqlalchemy.plans import plan_of
+from zoocache_flask.sqlalchemy import execution, transactions
+from zoocache_flask.sqlalchemy.databases import Database, mark
 from zoocache_flask.sqlalchemy.rows import Context
 
 __all__ = ["install", "uninstall"]
@@ -71,6 +72,22 @@ def _execute_no_params(original: Method, database: Database) -> Method:
         )
 
     return do_execute_no_params
+
+
+def _begin(original: Method, database: Database) -> Method:
+    def do_begin(dbapi_connection: PoolProxiedConnection) -> None:
+        transactions.begun(dbapi_connection, database)
+        original(dbapi_connection)
+
+    return do_begin
+
+
+def _begin_twophase(original: Method, database: Database) -> Method:
+    def do_begin_twophase(connection: Connection, xid: Any) -> None:
+        transactions.begun(connection.connection, database)
+        original(connection, xid)
+
+    return do_begin_twophase
 
 
 def _commit(original: Method, database: Database) -> Method:
@@ -133,6 +150,8 @@ _METHODS: Final[dict[str, Callable[[Method, Database], Method]]] = {
     "do_execute": _execute,
     "do_executemany": _executemany,
     "do_execute_no_params": _execute_no_params,
+    "do_begin": _begin,
+    "do_begin_twophase": _begin_twophase,
     "do_commit": _commit,
     "do_rollback": _rollback,
     "do_prepare_twophase": _prepare,
@@ -141,49 +160,9 @@ _METHODS: Final[dict[str, Callable[[Method, Database], Method]]] = {
 }
 
 
-def _begin(connection: Connection) -> None:
-    database = of_dialect(connection.dialect)
-    if database is None or transactions.autocommits(connection):
-        return
-    dialect = connection.dialect.name
-    transaction = transactions.enter(connection.connection, database, dialect)
-    transaction.shows_uncommitted = dialect != "postgresql" and (
-        transactions.isolation_level(connection) == "READ UNCOMMITTED"
-    )
-
-
-def _begin_twophase(connection: Connection, xid: Any) -> None:
-    _begin(connection)
-
-
-def _after_execute(
-    connection: Connection,
-    clauseelement: Any,
-    multiparams: Any,
-    params: Any,
-    execution_options: Any,
-    result: Any,
-) -> None:
-    context = getattr(result, "context", None)
-    if context is None or not context.isinsert:
-        return
-    transaction = transactions.of(connection.connection)
-    if transaction is not None and transaction.awaits(context):
-        plan = plan_of(context.statement)
-        transaction.inserted(writes.by_returned(transaction.database, plan, context))
-
-
 def _close(dbapi_connection: Any, record: ConnectionPoolEntry) -> None:
     # The database rolls back by itself.
     transactions.drop(record.info)
-
-
-_EVENTS: Final[dict[str, Callable[..., None]]] = {
-    "begin": _begin,
-    "begin_twophase": _begin_twophase,
-    "after_execute": _after_execute,
-    "close": _close,
-}
 
 
 def install(engine: Engine, database: Database) -> None:
@@ -195,8 +174,7 @@ def install(engine: Engine, database: Database) -> None:
         ours = wraps(original)(wrapper(original, database))
         setattr(ours, _OURS, True)
         setattr(dialect, name, ours)
-    for name, listener in _EVENTS.items():
-        event.listen(engine, name, listener)
+    event.listen(engine, "close", _close)
 
 
 def uninstall(engine: Engine) -> None:
@@ -214,6 +192,5 @@ def uninstall(engine: Engine) -> None:
             )
     for name in _METHODS:
         delattr(dialect, name)
-    for name, listener in _EVENTS.items():
-        event.remove(engine, name, listener)
+    event.remove(engine, "close", _close)
     mark(dialect, None)

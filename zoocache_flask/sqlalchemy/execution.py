@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
-from zoocache_core import isolation
 from zoocache_core.deps import current_scope
 from zoocache_core.publishing import Publishing
 from zoocache_flask.sqlalchemy import reads, transactions, writes
@@ -53,9 +53,9 @@ def execute(
     plan = reads.planned(text, context)
     transaction = transactions.of(proxied)
     if transaction is not None:
-        isolation.join(transaction)
+        transactions.join(proxied, transaction)
     elif not transactions.autocommits(connection):
-        transaction = _unnoticed(database, context)
+        transaction = transactions.enter(connection, database)
     if plan.steering is not None:
         return _steer(database, context, transaction, plan.steering, call)
     # What was compiled may not be what is executed: a listener may have changed it.
@@ -74,9 +74,9 @@ def execute(
                 publishing.tags = before
         if transactions.in_progress(proxied):
             # It was the first statement of a transaction after all.
-            (transaction or _unnoticed(database, context)).written.touch(*tags)
+            (transaction or transactions.enter(connection, database)).written.touch(*tags)
         return None
-    transaction = transaction or _unnoticed(database, context)
+    transaction = transaction or transactions.enter(connection, database)
     written = False
     try:
         call()
@@ -87,21 +87,13 @@ def execute(
     finally:
         if written:
             if writes.awaits_keys(plan, compiled):
-                transaction.expect(context, tags)
+                transaction.expect(context, partial(writes.by_returned, database, plan, context))
             else:
                 transaction.written.touch(*tags)
     if transactions.in_progress(proxied) is False:
         # The driver has begun no transaction for it.
         transactions.publish(transaction)
     return None
-
-
-def _unnoticed(database: Database, context: Context) -> Transaction:
-    """A transaction that was not noticed when it began: who knows what snapshot it reads."""
-    proxied = context.root_connection.connection
-    transaction = transactions.enter(proxied, database, context.dialect.name)
-    transaction.stamps = {}
-    return transaction
 
 
 def _no_rows(database: Database, plan: Plan, cursor: Any, context: Context, many: bool) -> bool:
@@ -131,7 +123,7 @@ def _steer(
     kind, name = steering
     proxied, dialect = context.root_connection.connection, context.dialect.name
     if kind == "begin" and transaction is None:
-        transactions.enter(proxied, database, dialect).manual = True
+        transactions.enter(context.root_connection, database, manual=True)
         return call()
     if transaction is None:
         return call()

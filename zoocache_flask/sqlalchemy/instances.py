@@ -19,6 +19,7 @@ from sqlalchemy.orm.attributes import InstrumentedAttribute, instance_state
 from sqlalchemy.orm.interfaces import MANYTOONE
 from sqlalchemy.sql import visitors
 
+from zoocache_core import isolation
 from zoocache_core.deps import Scope, current_scope
 from zoocache_flask.sqlalchemy.databases import Database, all_databases
 from zoocache_flask.sqlalchemy.rows import MAX_ROWS, key_text
@@ -37,6 +38,7 @@ def _lookup(original: Method) -> Method:
         if scope is not None and found is not None:
             state = getattr(found, "_sa_instance_state", None)
             if state is not None:
+                isolation.join(unit_of(self))
                 _note(scope, state)
         return found
 

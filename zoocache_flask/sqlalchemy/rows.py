@@ -109,11 +109,12 @@ def inserted(context: Context, name: str) -> list[Key] | None:
 
 
 def returned(context: Context, name: str) -> list[Key] | None:
-    """The primary keys of the rows that an INSERT has made, once it has been executed."""
+    """The primary keys of the rows that an INSERT has made, once SQLAlchemy has fetched them."""
     table = _target(context, name)
     if table is None or context.is_text or _explicitly_returning(context):
         return None
-    keys = _keys(table, context.inserted_primary_key_rows, context)
+    # Not as an attribute, which would make them up while they have not been fetched.
+    keys = _keys(table, context.__dict__.get("inserted_primary_key_rows"), context)
     return keys if keys is not None and len(keys) == len(context.compiled_parameters) else None
 
 

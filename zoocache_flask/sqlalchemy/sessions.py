@@ -11,13 +11,15 @@ from collections.abc import Callable, Collection
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet, ref
 
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, Session, SessionTransaction
+from sqlalchemy.orm import InstanceState, Mapper, Session, SessionTransaction
 from sqlalchemy.orm.attributes import instance_state
 
 from zoocache_core import Engine as Cache
 from zoocache_core import isolation
 from zoocache_core.runtime import Runtime
+from zoocache_flask.sqlalchemy import transactions
 from zoocache_flask.sqlalchemy.databases import ROOT, Database, all_caches, of_engine
 
 __all__ = ["LISTENERS", "Unit", "unit_of"]
@@ -111,8 +113,8 @@ def _ended(session: Session, transaction: SessionTransaction) -> None:
         isolation.end(unit_of(session))
 
 
-def _executing(state: ORMExecuteState) -> None:
-    isolation.join(unit_of(state.session))
+def _begun(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    transactions.use(connection.connection, unit_of(session))
 
 
 def _adopted(session: Session, instance: object) -> None:
@@ -122,6 +124,6 @@ def _adopted(session: Session, instance: object) -> None:
 LISTENERS: Final[dict[str, Callable[..., None]]] = {
     "after_transaction_create": _created,
     "after_transaction_end": _ended,
-    "do_orm_execute": _executing,
+    "after_begin": _begun,
     "detached_to_persistent": _adopted,
 }

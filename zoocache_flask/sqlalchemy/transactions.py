@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+from weakref import ref
 
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import PoolProxiedConnection
@@ -24,6 +25,7 @@ __all__ = [
     "UNOBSERVED",
     "Transaction",
     "autocommits",
+    "begun",
     "commits_alone",
     "committing",
     "drop",
@@ -31,12 +33,16 @@ __all__ = [
     "in_progress",
     "info_of",
     "isolation_level",
+    "join",
     "of",
     "publish",
     "undo",
+    "use",
 ]
 
 _KEY: Final = "zoocache"
+_BEGUN: Final = "zoocache_begun"
+_UNIT: Final = "zoocache_unit"
 
 UNOBSERVED: Final = "zoocache_unobserved"
 """Kept with a connection on which a dialect executes statements for itself."""
@@ -71,7 +77,7 @@ class Transaction:
         # Begun by a statement of the application, on a connection that commits by itself.
         self.manual = False
         self.shows_uncommitted = False
-        self.inserting: tuple[object, Collection[str]] | None = None
+        self.inserting: tuple[object, Callable[[], Iterable[str]]] | None = None
         self._buffer = WriteBuffer()
 
     @property
@@ -80,29 +86,19 @@ class Transaction:
 
     @property
     def written(self) -> WriteBuffer:
-        """What was written. Of rows that were inserted the keys may still be on their way; if they
-        are asked for before they have come, any row of the table may be new."""
+        """What was written."""
         if self.inserting is not None:
             _, tags = self.inserting
             self.inserting = None
-            self._buffer.touch(*tags)
+            self._buffer.touch(*tags())
         return self._buffer
 
-    def expect(self, context: object, tags: Collection[str]) -> None:
-        """``context`` has inserted rows whose keys are not known yet; ``tags`` is what it has
-        written if they remain unknown."""
-        if not self.awaits(context):
+    def expect(self, context: object, tags: Callable[[], Iterable[str]]) -> None:
+        """``context`` has inserted rows whose keys SQLAlchemy is about to fetch; by the time that
+        somebody asks, ``tags()`` will tell what was written."""
+        if self.inserting is None or self.inserting[0] is not context:
             self.written  # noqa: B018  settles what an earlier statement has inserted
             self.inserting = (context, tags)
-
-    def awaits(self, context: object) -> bool:
-        """Whether the keys of the rows that ``context`` has inserted are still to come."""
-        return self.inserting is not None and self.inserting[0] is context
-
-    def inserted(self, tags: Iterable[str]) -> None:
-        """The keys have come, and ``tags`` are what was written."""
-        self.inserting = None
-        self._buffer.touch(*tags)
 
     def stamp(self, engine: Cache) -> int | None:
         """The position before the transaction's first statement; 0 if nobody took it."""
@@ -147,23 +143,56 @@ def of(connection: PoolProxiedConnection) -> Transaction | None:
     return found
 
 
-def enter(connection: PoolProxiedConnection, database: Database, dialect: str) -> Transaction:
-    """The transaction of ``connection``, begun now if it has none."""
-    transaction = of(connection)
-    if transaction is not None:
-        isolation.join(transaction)
-        return transaction
-    transaction = info_of(connection)[_KEY] = Transaction(database, dialect)
-    # Being guarded comes first: a move of the position in between only makes the stamps higher.
+def begun(connection: PoolProxiedConnection, database: Database) -> None:
+    """A transaction begins, which may read a snapshot from now on.
+
+    It is declared when it executes something: many never do.
+    """
+    info_of(connection)[_BEGUN] = _positions(database)
+
+
+def enter(connection: Connection, database: Database, manual: bool = False) -> Transaction:
+    """The transaction of ``connection``, which is about to execute its first statement.
+
+    ``manual``: it is begun by that statement. If its beginning was not noticed, who knows what
+    snapshot it reads.
+    """
+    dialect, info = connection.dialect.name, info_of(connection.connection)
+    transaction = info[_KEY] = Transaction(database, dialect)
+    transaction.manual = manual
+    transaction.stamps = _positions(database) if manual else info.pop(_BEGUN, {})
+    transaction.shows_uncommitted = dialect != "postgresql" and (
+        isolation_level(connection) == "READ UNCOMMITTED"
+    )
     isolation.begin(transaction)
-    transaction.stamps = {
-        cache: cache.trie.position for cache in database.caches if cache.configured
-    }
     return transaction
+
+
+def _positions(database: Database) -> dict[Cache, int]:
+    return {cache: cache.trie.position for cache in database.caches if cache.configured}
+
+
+def use(connection: PoolProxiedConnection, unit: isolation.Activity) -> None:
+    """The transaction of ``connection`` is the one of a session."""
+    info_of(connection)[_UNIT] = ref(unit)
+
+
+def join(connection: PoolProxiedConnection, transaction: Transaction) -> None:
+    """The current thread or task uses ``transaction``, and with it the session that does."""
+    isolation.join(transaction)
+    unit = info_of(connection).get(_UNIT, _nothing)()
+    if unit is not None:
+        isolation.join(unit)
+
+
+def _nothing() -> None:
+    return None
 
 
 def drop(info: dict[Any, Any]) -> None:
     """The transaction of the connection with this ``info`` is over."""
+    info.pop(_BEGUN, None)
+    info.pop(_UNIT, None)
     transaction: Transaction | None = info.pop(_KEY, None)
     if transaction is not None:
         isolation.end(transaction)
