@@ -10,6 +10,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -324,12 +325,9 @@ def test_who_is_cut_off_follows_no_computation_that_began_before(
 
 
 @contextlib.contextmanager
-def writes_refused(server: RedisServer) -> Iterator[None]:
+def writes_refused(server: RedisServer, directory: Path) -> Iterator[None]:
     """MISCONF: the last snapshot failed, for its directory is gone."""
     with server.client() as client:
-        directory = server.directory / "gone"
-        directory.mkdir()
-        client.config_set("dir", str(directory))
         client.config_set("save", "3600 1")
         shutil.rmtree(directory)
         with contextlib.suppress(redis.RedisError):
@@ -339,26 +337,27 @@ def writes_refused(server: RedisServer) -> Iterator[None]:
         )
         yield
         client.config_set("save", "")
-        client.config_set("dir", str(server.directory))
 
 
-def test_a_server_that_takes_no_writes_still_answers_reads(
-    private_redis: RedisServer, start: Start
-) -> None:
-    engine = start()
-    engine.set("k", "old", deps="t")
-    engine.set("other", "kept")
-    with writes_refused(private_redis):
-        assert engine.get("k") == "old"
-        assert engine.set("new", 1) is False
-        engine.invalidate("t")
-        assert engine.get("k") is None, "it holds here at once"
-        assert engine.get("other") == "kept"
-        assert engine.cacheable(key=lambda: "f")(lambda: 1)() == 1
-    assert wait_until(lambda: caches_again(engine), SOON)
-    late = start()
-    assert wait_until(lambda: late.get("k") is None, SOON)
-    assert late.get("other") == "kept"
+def test_a_server_that_takes_no_writes_still_answers_reads(tmp_path: Path) -> None:
+    directory = tmp_path / "gone"
+    directory.mkdir()
+    with RedisServer([f"dir {directory}"]) as server:
+        store = RedisStore(server.url)
+        engine, late = store.open(), store.open()
+        engine.set("k", "old", deps="t")
+        engine.set("other", "kept")
+        with writes_refused(server, directory):
+            assert engine.get("k") == "old"
+            assert engine.set("new", 1) is False
+            engine.invalidate("t")
+            assert engine.get("k") is None, "it holds here at once"
+            assert engine.get("other") == "kept"
+            assert engine.cacheable(key=lambda: "f")(lambda: 1)() == 1
+        assert wait_until(lambda: caches_again(engine), SOON)
+        assert wait_until(lambda: late.get("k") is None, SOON)
+        assert late.get("other") == "kept"
+        engine.reset(), late.reset()
 
 
 def test_a_server_that_has_become_a_replica_is_left_alone(
