@@ -89,7 +89,7 @@ class TestChecks:
             ({"IGNORE_MODELS": 5}, ["E005", "ignore_models=5"]),
             ({"IGNORE_MODELS": ["library.bok"]}, ["E005", "'library.bok'"]),
             ({"IGNORE_MODELS": ["nowhere"]}, ["E005", "'nowhere'"]),
-            ({"STORAGE_URL": "ftp://host"}, ["E006", "ftp://host"]),
+            ({"STORAGE_URL": "ftp://host"}, ["E006", "ftp://"]),
         ],
     )
     def test_each_mistake_has_an_id_and_is_named(
