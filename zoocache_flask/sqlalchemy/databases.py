@@ -105,16 +105,19 @@ class Database:
         for name, targets in triggers.items():
             wanted = frozenset(map(str.lower, targets))
             self.triggers[name.lower()] = self.triggers.get(name.lower(), frozenset()) | wanted
+        _collect_caches()
 
     def dismiss(self, user: object) -> bool:
         """Take back :meth:`serve`; whether nobody is served any more."""
         self.users = [pair for pair in self.users if pair[0] is not user]
         wanted = [cache for _, cache in self.users]
         self.caches = tuple(cache for cache in self.caches if cache in wanted)
+        _collect_caches()
         return not self.users
 
 
 _databases: Final[dict[str, Database]] = {}
+_caches: tuple[Cache, ...] = ()
 
 
 def named(name: str, dialect: str) -> Database:
@@ -139,7 +142,12 @@ def all_databases() -> tuple[Database, ...]:
 
 def all_caches() -> tuple[Cache, ...]:
     """Every cache that is told of some database's writes."""
-    return tuple(dict.fromkeys(cache for one in all_databases() for cache in one.caches))
+    return _caches
+
+
+def _collect_caches() -> None:
+    global _caches
+    _caches = tuple(dict.fromkeys(cache for one in all_databases() for cache in one.caches))
 
 
 def forget(database: Database) -> None:
