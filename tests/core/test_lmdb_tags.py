@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zoocache_core.globs import name_of
 from zoocache_core.lmdb.database import Database
 from zoocache_core.sequence.lmdb_tags import LogTrimmed, TagTable, load, logged, read_counters
 from zoocache_core.trie import CALLS, PrefixTrie
@@ -163,6 +164,31 @@ def test_more_tags_than_the_database_can_hold(pages: int) -> None:
             dep = (f"t:{number}",)
             assert truth.valid(dep, stamp) or not newcomer.valid(dep, stamp)
     assert newcomer.valid(("t:19999",), ORIGIN + 20_000)
+
+
+@pytest.mark.parametrize(
+    ("tag", "deps", "key"),
+    [
+        ("a:b", ("a:b:c",), "k"),
+        ("a:b", ("a:*",), "k"),
+        (f"{CALLS}:f:1", (), "f:1"),
+        (f"{CALLS}:f", (), "f:1"),
+        (f"{CALLS}:f:1", (f"{CALLS}:f:1",), "k"),
+        (name_of("k*"), (), "key"),
+    ],
+)
+def test_what_was_dropped_stays_invalid(tag: str, deps: tuple[str, ...], key: str) -> None:
+    with database() as made:
+        table = table_of()
+        made.write(lambda txn: table.publish(txn, ("old",), 0.0))
+        number = made.write(lambda txn: table.publish(txn, (tag,), 1.0))
+        made.write(lambda txn: table.publish(txn, ("young",), 3.0))
+        for before in (1.0, 2.0):
+            made.write(lambda txn, b=before: table.drop(table.outdated(txn, b), txn))
+            trie = loaded(made)
+            assert trie.valid(deps, number - 1, key) is False
+            assert trie.valid(deps, number + 1, key) is True
+        assert made.read(lambda txn: len(table.outdated(txn, 10.0))) == 1, "young alone is left"
 
 
 def test_tags_of_any_length() -> None:

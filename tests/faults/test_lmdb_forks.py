@@ -189,6 +189,29 @@ def test_a_child_does_not_give_up_what_the_parent_holds(tmp_path: Path) -> None:
     )
 
 
+def test_a_child_that_is_stopped_while_it_writes_does_not_hang_the_parent(tmp_path: Path) -> None:
+    program(
+        tmp_path,
+        """
+        import logging, signal
+        engine = Engine(storage_url=URL)
+        engine.set("k", 1)
+
+        def child():
+            database = engine.storage._home.entries
+            database.write(lambda txn: os.kill(os.getpid(), signal.SIGSTOP))
+
+        pid = in_child(child)
+        os.waitpid(pid, os.WUNTRACED)
+        logging.disable()
+        assert engine.set("k", 2) is False
+        assert engine.get("k") == 1
+        os.kill(pid, signal.SIGCONT)
+        join(pid)
+        """,
+    )
+
+
 def test_a_child_made_by_subprocess_leaves_the_databases_open(tmp_path: Path) -> None:
     program(
         tmp_path,

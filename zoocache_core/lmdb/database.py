@@ -26,7 +26,7 @@ from zoocache_core.lmdb.gate import PATIENCE, Gate
 from zoocache_core.lmdb.host import keeps_allocated_blocks
 from zoocache_core.storage.base import StorageUnavailable
 
-__all__ = ["LINEAGE", "Database", "NoRoom", "Unreadable"]
+__all__ = ["LINEAGE", "Database", "DiskFull", "NoRoom", "Unreadable"]
 
 T = TypeVar("T")
 
@@ -56,6 +56,10 @@ _OUT_OF_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 class NoRoom(Exception):  # noqa: N818 - an answer, told to users as StorageIsFull
     """The database or the disk is full; nothing was written."""
+
+
+class DiskFull(NoRoom):
+    """The disk has no blocks for more pages. Evicting does not help: the file keeps its own."""
 
 
 class Unreadable(Exception):  # noqa: N818 - an answer, told to users as ConfigurationError
@@ -192,7 +196,7 @@ class Database:
 
         Raises:
             GateBusy: somebody else has been writing for ``patience`` seconds.
-            NoRoom: the database or the disk is full.
+            NoRoom: the database or, as :class:`DiskFull`, the disk is full.
             StorageUnavailable: the database cannot be written.
         """
         gate = self.gate
@@ -213,7 +217,7 @@ class Database:
             raise NoRoom(str(error)) from error
         except OSError as error:
             if error.errno in _OUT_OF_DISK:
-                raise NoRoom(str(error)) from error
+                raise DiskFull(f"{self.path} cannot grow: {error}") from error
             raise StorageUnavailable(f"{self.path} cannot be written: {error}") from error
         except (lmdb.Error, Unreadable) as error:
             raise StorageUnavailable(f"{self.path} cannot be written: {error}") from error

@@ -18,7 +18,7 @@ import lmdb
 
 from zoocache_core.assembly import Context
 from zoocache_core.errors import BusUnavailable
-from zoocache_core.lmdb.database import NoRoom
+from zoocache_core.lmdb.database import DiskFull, NoRoom
 from zoocache_core.lmdb.gate import PATIENCE, GateBusy
 from zoocache_core.lmdb.home import Home
 from zoocache_core.sequence.lmdb_tags import LogTrimmed, TagTable, load, logged, read_counters
@@ -140,6 +140,8 @@ class LmdbSequence:
     def _publish(self, tags: Sequence[str], patience: float) -> None:
         try:
             number, newest = self._number(tags, patience)
+        except DiskFull as error:
+            raise StorageUnavailable(str(error)) from error
         except NoRoom:
             if patience <= 0:
                 raise GateBusy("room has to be made first") from None

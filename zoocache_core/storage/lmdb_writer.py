@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from zoocache_core.clock import Clock
 from zoocache_core.errors import StorageIsFull, UnsupportedValue
-from zoocache_core.lmdb.database import Database, NoRoom
+from zoocache_core.lmdb.database import Database, DiskFull, NoRoom
 from zoocache_core.lmdb.gate import PATIENCE, GateBusy
 from zoocache_core.record import encode_record, times_of, with_expiry
 from zoocache_core.storage.base import Entry, StorageUnavailable
@@ -309,6 +309,8 @@ class LmdbWriter:
             raise self._full(pages)
         try:
             return self._database.write(work, pages, patience)
+        except DiskFull as error:
+            raise StorageIsFull(str(error)) from error
         except (Crowded, NoRoom) as error:
             if patience <= 0:
                 raise GateBusy("room has to be made first") from error
@@ -319,6 +321,8 @@ class LmdbWriter:
                 self._database.outwait_readers(attempt)
             try:
                 return self._database.write(work, pages, patience)
+            except DiskFull as error:
+                raise StorageIsFull(str(error)) from error
             except Crowded as error:
                 crowded = error
             except NoRoom:
