@@ -216,6 +216,32 @@ assert engine.get("k") == 1
     assert smaller.get_tag_version("t") > 0, "invalidations are kept"
 
 
+def test_a_map_larger_than_the_disk_is_made_to_fit(
+    start: Open, directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(host, "free_bytes", lambda path: 1 << 20)
+    engine = start(lmdb_map_size=1 << 40, compress_min_bytes=None)
+    assert "is more than the disk of" in caplog.text
+    for number in range(1000):
+        assert engine.set(f"k{number}", "x" * 3000)
+    assert engine.stats().evictions > 500
+    engine.reset()
+    caplog.clear()
+    monkeypatch.setattr(host, "free_bytes", lambda path: 1 << 10)
+    engine = start(lmdb_map_size=1 << 40)
+    assert terms(directory)["map_size"] == 1 << 20, "it occupies what it has already"
+    assert engine.get("k999") == "x" * 3000
+    engine.reset()
+    monkeypatch.setattr(host, "free_bytes", lambda path: 1 << 21)
+    engine = start(lmdb_map_size=1 << 40)
+    assert terms(directory)["map_size"] == 1 << 21
+    assert engine.get("k999") == "x" * 3000
+
+
+def test_the_disk_has_room(tmp_path: Path) -> None:
+    assert 0 < host.free_bytes(tmp_path) < os.statvfs(tmp_path).f_frsize * 2**48
+
+
 # One that is not this library's, or damaged
 
 

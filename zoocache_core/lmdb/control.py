@@ -16,12 +16,14 @@ from pathlib import Path
 import msgspec
 
 from zoocache_core.errors import ConfigurationError
+from zoocache_core.lmdb import host
 
 __all__ = ["DATABASES", "Terms", "agree"]
 
 DATABASES = ("entries.mdb", "tags.mdb")
 
 _FORMAT = 1
+_BYTES = 1024
 _PATIENCE = 10.0
 _PAUSE = 0.002
 
@@ -32,19 +34,21 @@ class Terms(msgspec.Struct, frozen=True):
     ``lineage`` names the history that the databases belong to; it is drawn anew whenever they are
     made anew. ``origin`` is the number before the first of that history: milliseconds since the
     epoch, so that numbers keep increasing from one history to the next. ``authority`` says who
-    numbers invalidations: entries numbered by one mean nothing to another.
+    numbers invalidations: entries numbered by one mean nothing to another. ``map_size`` is the size
+    that was ``wanted``, or what the disk has room for.
     """
 
     format: int
     boot: str | None
     prefix: str | None
     authority: str
+    wanted: int
     map_size: int
     lineage: str
     origin: int
 
 
-_UNREADABLE = Terms(0, None, None, "", 0, "", 0)
+_UNREADABLE = Terms(0, None, None, "", 0, 0, "", 0)
 
 
 def agree(
@@ -106,7 +110,7 @@ def _lock(descriptor: int, kind: int) -> bool:
 def _read(descriptor: int) -> Terms:
     """The terms in force; some that nobody can agree to if the file cannot be read."""
     try:
-        terms = msgspec.json.decode(os.pread(descriptor, 1 << 16, 0), type=Terms)
+        terms = msgspec.json.decode(os.pread(descriptor, _BYTES, 0), type=Terms)
     except msgspec.DecodeError:
         return _UNREADABLE
     return terms if terms.format == _FORMAT else _UNREADABLE
@@ -137,18 +141,21 @@ def _set_terms(
         _remove(directory, DATABASES)
     elif map_size < old.map_size:
         _remove(directory, DATABASES[:1])
+    # A map that the disk cannot hold would fill it, and then take in nothing new ever after.
+    room = max(host.free_bytes(directory), old.map_size if kept else 0)
     terms = Terms(
         format=_FORMAT,
         boot=boot,
         prefix=prefix,
         authority=authority,
-        map_size=map_size,
+        wanted=map_size,
+        map_size=min(map_size, room),
         lineage=old.lineage if kept else secrets.token_hex(8),
         origin=old.origin if kept else time.time_ns() // 1_000_000,
     )
     if terms != old:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, msgspec.json.encode(terms), 0)
+        # All of it at once and always as long, so that no process which dies leaves half of it.
+        os.pwrite(descriptor, msgspec.json.encode(terms).ljust(_BYTES), 0)
         # The boot id has to be on disk before any page of the databases can be.
         os.fsync(descriptor)
 

@@ -205,9 +205,16 @@ def open_home(settings: Settings, authority: str) -> Home:
             raise ConfigurationError(
                 f"Option storage_url={storage_url!r}: the directory cannot be used: {error}."
             ) from error
-    if terms.map_size != map_size:
+    if terms.wanted != map_size:
         _log.warning(
             "lmdb_map_size=%d takes effect when no process uses %s any more; until then it is %d.",
+            map_size,
+            directory,
+            terms.map_size,
+        )
+    elif terms.map_size < map_size:
+        _log.warning(
+            "lmdb_map_size=%d is more than the disk of %s has room for; it is %d now.",
             map_size,
             directory,
             terms.map_size,

@@ -11,7 +11,7 @@ import os
 import subprocess
 from pathlib import Path
 
-__all__ = ["boot_id", "keeps_allocated_blocks"]
+__all__ = ["boot_id", "free_bytes", "keeps_allocated_blocks"]
 
 _LINUX_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -54,3 +54,9 @@ def keeps_allocated_blocks(directory: Path) -> bool:
     # Fields: id, parent, major:minor, root, mount point, options, ... "-", type, source, ...
     types = {line.partition(" - ")[2].split()[0] for line in mounts if line.split()[2] == wanted}
     return bool(types) and types <= _OVERWRITING
+
+
+def free_bytes(directory: Path) -> int:
+    """What the disk of ``directory`` has room for, less a sixteenth that is left to others."""
+    disk = os.statvfs(directory)
+    return disk.f_bavail * disk.f_frsize // 16 * 15
