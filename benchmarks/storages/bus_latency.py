@@ -27,13 +27,13 @@ REDIS = "ZOOCACHE_BENCH_REDIS"
 CELL = Path("arrivals")
 
 
-def arrivals() -> memoryview:
+def _arrivals() -> memoryview:
     """A counter in memory that sender and receiver share."""
     with CELL.open("r+b") as file:
         return memoryview(mmap.mmap(file.fileno(), mmap.PAGESIZE)).cast("Q")
 
 
-def exchange_with(receiver: str, send: Callable[[], Any]) -> dict[str, Any]:
+def _exchange_with(receiver: str, send: Callable[[], Any]) -> dict[str, Any]:
     CELL.write_bytes(bytes(mmap.PAGESIZE))
     # Not as a script: its directory, first on the path, has a module named `redis`.
     program = f"import runpy; runpy.run_path({__file__!r}, run_name={receiver!r})"
@@ -41,7 +41,7 @@ def exchange_with(receiver: str, send: Callable[[], Any]) -> dict[str, Any]:
     atexit.register(process.kill)
     if process.stdout is None or process.stdout.readline() != b"ready\n":
         raise RuntimeError("the receiver did not start")
-    arrived = arrivals()
+    arrived = _arrivals()
 
     def send_and_watch() -> None:
         before, lost = arrived[0], time.monotonic() + 10
@@ -57,20 +57,20 @@ def ours() -> dict[str, Any]:
     from zoocache_core import Engine
 
     engine = Engine(bus_url=os.environ[REDIS], prefix="bus")
-    return exchange_with("listen_to_bus", lambda: engine.invalidate("a:b"))
+    return _exchange_with("listen_to_bus", lambda: engine.invalidate("a:b"))
 
 
 def pub_sub() -> dict[str, Any]:
     import redis
 
     client = redis.Redis.from_url(os.environ[REDIS])
-    return exchange_with("listen_to_channel", lambda: client.publish("channel", "a:b"))
+    return _exchange_with("listen_to_channel", lambda: client.publish("channel", "a:b"))
 
 
-def listen_to_bus() -> None:
+def _listen_to_bus() -> None:
     from zoocache_core import Engine, LoggingSink
 
-    arrived = arrivals()
+    arrived = _arrivals()
 
     class Arrivals(LoggingSink):
         def bus_lag(self, seconds: float) -> None:
@@ -80,10 +80,10 @@ def listen_to_bus() -> None:
     engine.get("warm")
 
 
-def listen_to_channel() -> None:
+def _listen_to_channel() -> None:
     import redis
 
-    arrived = arrivals()
+    arrived = _arrivals()
     subscriber = redis.Redis.from_url(os.environ[REDIS]).pubsub()
     subscriber.subscribe("channel")
 
@@ -95,7 +95,7 @@ def listen_to_channel() -> None:
     threading.Thread(target=listen, daemon=True).start()
 
 
-RECEIVERS = {"listen_to_bus": listen_to_bus, "listen_to_channel": listen_to_channel}
+RECEIVERS = {"listen_to_bus": _listen_to_bus, "listen_to_channel": _listen_to_channel}
 
 if __name__ in RECEIVERS:
     RECEIVERS[__name__]()
