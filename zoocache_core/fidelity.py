@@ -37,19 +37,20 @@ _Seen = set[tuple[int, int]]
 
 def consists_of(container: Any, scalars: frozenset[type], containers: frozenset[type]) -> bool:
     """Tell whether all that a container holds, all the way down, is of exactly these types."""
-    allowed = scalars | containers
     todo, seen = [container], set()
-    while todo:
-        part = todo.pop()
-        if id(part) in seen:
+    flat = scalars.issuperset
+    for part in todo:
+        items = part
+        if type(part) is dict:
+            items = part.values() if flat(map(type, part)) else [*part, *part.values()]
+        if flat(map(type, items)) or id(part) in seen:
             continue
         seen.add(id(part))
-        for items in (part, part.values()) if type(part) is dict else (part,):
-            kinds = set(map(type, items))
-            if not kinds <= allowed:
+        for item in items:
+            if type(item) in containers:
+                todo.append(item)
+            elif type(item) not in scalars:
                 return False
-            if not kinds.isdisjoint(containers):
-                todo.extend(item for item in items if type(item) in containers)
     return True
 
 

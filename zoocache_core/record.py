@@ -25,7 +25,15 @@ import msgspec
 
 from zoocache_core.errors import UnsupportedValue
 
-__all__ = ["Record", "decode_record", "encode_record", "expiry_bytes", "times_of", "with_expiry"]
+__all__ = [
+    "Record",
+    "decode_record",
+    "encode_record",
+    "expiry_bytes",
+    "never_expires",
+    "times_of",
+    "with_expiry",
+]
 
 _MAGIC: Final = b"\x01zoo"
 _HEADER: Final = Struct("<4sIQQdd")
@@ -33,6 +41,7 @@ _EXPIRY: Final = Struct("<dd")
 _EXPIRY_OFFSET: Final = 24
 _START: Final = _HEADER.size
 _NONE: Final = float("nan")
+_NEVER: Final = _EXPIRY.pack(_NONE, _NONE)[:8]
 _WORTH_A_VIEW: Final = 8192
 """Payloads of this many bytes take longer to copy than a view takes to make."""
 
@@ -121,3 +130,8 @@ def times_of(data: bytes | memoryview, offset: int = 0) -> tuple[float | None, f
     """Return time of expiry and ttl of the record that begins at `offset`, looking at no more."""
     expires, ttl = _EXPIRY.unpack_from(data, offset + _EXPIRY_OFFSET)
     return expires if expires == expires else None, ttl if ttl == ttl else None
+
+
+def never_expires(data: bytes, offset: int = 0) -> bool:
+    """Whether the record that begins at `offset` was written without a time of expiry."""
+    return data.startswith(_NEVER, offset + _EXPIRY_OFFSET)

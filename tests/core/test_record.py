@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoocache_core.errors import UnsupportedValue
-from zoocache_core.record import Record, decode_record, encode_record, times_of, with_expiry
+from zoocache_core.record import (
+    Record,
+    decode_record,
+    encode_record,
+    never_expires,
+    times_of,
+    with_expiry,
+)
 
 seconds = st.none() | st.floats(allow_nan=False)
 # Deps are tags, and keys of calls, which may contain anything.
@@ -75,7 +82,9 @@ def test_another_expiry(content: Any, expires: float | None, ttl: float | None) 
 
 @given(contents)
 def test_the_times_alone(content: Any) -> None:
-    assert times_of(b"before" + encode_record(*content), 6) == tuple(content[3:])
+    data = b"before" + encode_record(*content)
+    assert times_of(data, 6) == tuple(content[3:])
+    assert never_expires(data, 6) is (content[3] is None)
 
 
 def test_infinity_is_a_time() -> None:

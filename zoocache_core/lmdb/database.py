@@ -45,6 +45,9 @@ _TRANSACTION_PAGES = 32
 """More pages than a small transaction can make: a path in each of the three parts of the tree,
 splits included, and the list of free pages."""
 
+_USUAL_PAGES = 12
+"""What a small transaction writes mostly; the file grows by less, since it frees as many."""
+
 _LOOK_AFTER = 128
 """Pages after which this process looks again how far the file has grown. ``_AHEAD`` is eight times
 as much, for the other processes that write meanwhile."""
@@ -208,11 +211,17 @@ class Database:
             if self._environment is None:
                 self.open()
             if self._write_through_map:
-                self._unlooked += pages + _TRANSACTION_PAGES
+                self._unlooked += pages + _USUAL_PAGES
                 if self._unlooked > _LOOK_AFTER:
                     self._allocate(pages)
-            with self._environment.begin(write=True) as transaction:
-                return work(transaction)
+            transaction = self._environment.begin(None, None, True)
+            try:
+                result = work(transaction)
+            except BaseException:
+                transaction.abort()
+                raise
+            transaction.commit()
+            return result
         except (lmdb.MapFullError, lmdb.TxnFullError, lmdb.DiskError) as error:
             raise NoRoom(str(error)) from error
         except OSError as error:
@@ -231,7 +240,7 @@ class Database:
         needed = min(needed, self.map_size)
         if needed + _AHEAD // 2 > self._allocated and self._allocated < self.map_size:
             self._allocate_up_to(needed, min(needed + _AHEAD, self.map_size))
-        self._unlooked = pages + _TRANSACTION_PAGES
+        self._unlooked = 0
 
     def _allocate_up_to(self, needed: int, wanted: int) -> None:
         # Behind the gate nobody writes to the file, so that an emulation by the C library, which

@@ -65,7 +65,8 @@ class LmdbSequence:
 
     def position(self) -> int:
         """The number of the last invalidation of any process, if the database can be read."""
-        self.catch_up()
+        if not self._current():
+            self.catch_up()
         return self._trie.position
 
     def refresh(self) -> None:
@@ -74,14 +75,17 @@ class LmdbSequence:
         Raises:
             StorageUnavailable: the database cannot be read.
         """
+        if not self._current():
+            self._database.read(self._apply)
+
+    def _current(self) -> bool:
         try:
             txn = self._database.begin()
-            current = txn.id() == self.applied
+            current: bool = txn.id() == self.applied
             txn.abort()
         except (lmdb.Error, OSError):
-            current = False
-        if not current:
-            self._database.read(self._apply)
+            return False
+        return current
 
     def catch_up(self) -> bool:
         try:

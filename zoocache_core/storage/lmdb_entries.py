@@ -31,7 +31,7 @@ from struct import Struct
 from typing import Any
 
 from zoocache_core.lmdb.database import LINEAGE
-from zoocache_core.record import times_of, with_expiry
+from zoocache_core.record import never_expires, times_of, with_expiry
 
 __all__ = [
     "PART_BYTES",
@@ -95,7 +95,7 @@ def find(txn: Any, address: bytes) -> bytes | None:
 
 def is_simple(raw: bytes) -> bool:
     """Whether an entry is no more than its first part: nothing follows it, it never expires."""
-    return len(raw) < _INLINE and times_of(raw, PREFIX_BYTES)[0] is None
+    return len(raw) < _INLINE and never_expires(raw, PREFIX_BYTES)
 
 
 def _further_parts(raw: bytes) -> Iterator[bytes]:

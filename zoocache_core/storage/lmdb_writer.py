@@ -101,7 +101,11 @@ class LmdbWriter:
             shelf.save()
             return evicted
 
-        evicted = self._write(store, pages, patience)
+        try:
+            # At once, as it mostly can be.
+            evicted = self._database.write(store, pages, patience)
+        except (Crowded, NoRoom):
+            evicted = self._write(store, pages, patience)
         if evicted:
             self._on_evict(evicted)
 
