@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,9 +16,10 @@ from typing import Any
 import lmdb
 import pytest
 
-from zoocache_core import ConfigurationError, Engine
+from zoocache_core import BusUnavailable, ConfigurationError, Engine
 from zoocache_core.lmdb import host
 from zoocache_core.lmdb.home import directory_of
+from zoocache_core.testing import ManualClock
 
 Open = Callable[..., Engine]
 
@@ -107,7 +109,7 @@ def test_without_the_package_the_error_names_the_command(directory: Path) -> Non
     program = f"""
 import sys
 sys.modules["lmdb"] = None
-from zoocache_core import ConfigurationError, Engine
+from zoocache_core import BusUnavailable, ConfigurationError, Engine
 try:
     Engine(storage_url="lmdb://{directory}")
 except ConfigurationError as error:
@@ -377,7 +379,7 @@ def test_two_hosts_cannot_share_a_directory(
 ) -> None:
     start().set("k", 1)
     program = f"""
-from zoocache_core import ConfigurationError, Engine
+from zoocache_core import BusUnavailable, ConfigurationError, Engine
 from zoocache_core.lmdb import host
 host.boot_id = lambda: "another host"
 try:
@@ -428,3 +430,105 @@ def test_where_blocks_are_not_kept_it_works_as_well(
     engine.invalidate("t")
     assert engine.get("k299") is None
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+# One that is removed while it is in use
+
+
+def test_a_removed_directory_is_made_anew_by_whoever_notices_first(
+    start: Open, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = ManualClock()
+    reader, writer = start(clock=clock), start(clock=clock)
+    stamp = reader.stamp()
+    reader.set("k", 1, deps="t")
+    assert reader.get("k") == 1
+    shutil.rmtree(directory)
+    assert reader.get("k") == 1, "nobody has looked yet"
+    clock.advance(1)
+    assert reader.get("k") is None
+    assert "has been removed" in caplog.text
+    assert reader.set("k", 2, deps="t", stamp=reader.stamp())
+    assert writer.get("k") == 2
+    writer.invalidate("t")
+    assert reader.get("k") is None
+    program = f"""
+from zoocache_core import Engine
+engine = Engine(storage_url="lmdb://{directory}", lmdb_map_size={1 << 20})
+engine.set("k", 3, deps="t")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert reader.get("k") == 3
+    assert reader.set("k", 0, deps="t", stamp=stamp) is False, "older than anybody remembers"
+    assert reader.get("k") == 3
+
+
+def test_an_invalidation_goes_to_where_others_will_look(start: Open, directory: Path) -> None:
+    engine = start()
+    stamp = engine.stamp()
+    shutil.rmtree(directory)
+    program = f"""
+import sys
+from zoocache_core import Engine
+engine = Engine(storage_url="lmdb://{directory}", lmdb_map_size={1 << 20})
+engine.set("k", 1, deps="t")
+print(engine.get("k"), flush=True)
+sys.stdin.readline()
+print(engine.get("k"), flush=True)
+"""
+    other = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "1\n"
+    engine.invalidate("t")
+    assert engine.stamp() > stamp
+    assert other.communicate("\n", timeout=20) == ("None\n", None)
+
+
+def test_a_directory_that_cannot_be_made_again(start: Open, directory: Path) -> None:
+    clock = ManualClock()
+    engine = start(clock=clock)
+
+    @engine.cacheable
+    def double(x: int) -> int:
+        return 2 * x
+
+    assert double(2) == 4
+    shutil.rmtree(directory)
+    directory.write_text("in the way")
+    clock.advance(1)
+    assert double(2) == 4
+    assert engine.set("k", 1) is False
+    assert engine.get("k") is None
+    with pytest.raises(BusUnavailable):
+        engine.invalidate("t", strict=True)
+    assert engine.stats().errors > 0
+    directory.unlink()
+    clock.advance(1)
+    assert double(2) == 4
+    assert engine.set("k", 1, stamp=engine.stamp())
+    assert engine.get("k") == 1
+
+
+def test_a_database_that_was_replaced_is_not_opened_in_a_child(tmp_path: Path) -> None:
+    program = f"""
+import os, shutil, subprocess, sys
+from zoocache_core import Engine
+url = "lmdb://{tmp_path}/cache"
+engine = Engine(storage_url=url)
+engine.set("k", "old")
+assert engine.get("k") == "old"
+shutil.rmtree("{tmp_path}/cache")
+make = "from zoocache_core import Engine; Engine(storage_url=%r).set('k', 'new')" % url
+subprocess.run([sys.executable, "-c", make], check=True)
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if engine.get("k") in (None, "new") else 1)
+assert os.waitpid(pid, 0)[1] == 0
+assert engine.get("k") in (None, "new")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -24,7 +24,8 @@ PAGES = 1024
 @contextmanager
 def database(pages: int = PAGES) -> Iterator[Database]:
     with TemporaryDirectory() as directory:
-        made = Database(Path(directory) / "tags.mdb", pages * 4096)
+        made = Database(Path(directory) / "tags.mdb", pages * 4096, b"test", lambda: None)
+        made.open(first=True)
         try:
             yield made
         finally:

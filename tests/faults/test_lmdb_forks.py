@@ -127,7 +127,7 @@ def test_forks_while_threads_read_and_write(tmp_path: Path) -> None:
                 engine.invalidate("c:x")
             assert engine.stats().errors == 0
 
-        threads = [threading.Thread(target=busy, args=(index,)) for index in range(3)]
+        threads = [threading.Thread(target=busy, args=(index,), daemon=True) for index in range(3)]
         for thread in threads:
             thread.start()
         for _ in range(15):

@@ -70,7 +70,9 @@ class Unreadable(Exception):  # noqa: N818 - an answer, told to users as Configu
 
 
 class Database:
-    """The file at ``path``, which may grow to ``map_size`` bytes.
+    """The file at ``path``, which may grow to ``map_size`` bytes and belongs to ``lineage``.
+
+    ``admit()`` is asked before the file is opened, and raises what speaks against that.
 
     ``begin()`` starts a read transaction; its ``id()`` tells whether anything was written since an
     earlier one. It raises ``lmdb.Error`` if the database cannot be used, or was closed by another
@@ -78,6 +80,7 @@ class Database:
     """
 
     __slots__ = (
+        "_admit",
         "_allocated",
         "_environment",
         "_opening",
@@ -85,6 +88,7 @@ class Database:
         "_write_through_map",
         "begin",
         "gate",
+        "lineage",
         "map_size",
         "page_size",
         "path",
@@ -92,8 +96,12 @@ class Database:
 
     begin: Callable[[], Any]
 
-    def __init__(self, path: Path, map_size: int) -> None:
+    def __init__(
+        self, path: Path, map_size: int, lineage: bytes, admit: Callable[[], None]
+    ) -> None:
         self.path = path
+        self.lineage = lineage
+        self._admit = admit
         self.map_size = map_size
         self.page_size = os.sysconf("SC_PAGE_SIZE")
         self.gate = Gate(path.with_suffix(".gate"))
@@ -104,8 +112,8 @@ class Database:
         self._allocated = 0
         self._unlooked = _LOOK_AFTER
 
-    def open(self) -> None:
-        """Open the file, or make it.
+    def open(self, first: bool = False) -> None:
+        """Open the file, or make it if this is the ``first`` time in this process.
 
         Raises:
             Unreadable: there is a file, but not such a one.
@@ -114,14 +122,31 @@ class Database:
         with self._opening:
             if self._environment is not None:
                 return
+            self._admit()
             self._inspect()
             try:
                 environment = self._environment_at(self.map_size)
             except lmdb.Error as error:
                 raise Unreadable(f"{self.path}: {error}") from error
+            try:
+                self._recognise(environment, first)
+            except BaseException:
+                environment.close()
+                raise
             self.page_size = environment.stat()["psize"]
             self._environment = environment
             self.begin = environment.begin
+        if first:
+            self.write(lambda txn: txn.put(LINEAGE, self.lineage, overwrite=False))
+
+    def _recognise(self, environment: Any, first: bool) -> None:
+        try:
+            with environment.begin() as txn:
+                lineage = txn.get(LINEAGE)
+        except lmdb.Error as error:
+            raise Unreadable(f"{self.path}: {error}") from error
+        if lineage != self.lineage and not (first and lineage is None):
+            raise Unreadable(f"{self.path} belongs to another cache")
 
     def _environment_at(self, map_size: int, **options: Any) -> Any:
         through_map = self._write_through_map
@@ -163,7 +188,7 @@ class Database:
     def _open_and_begin(self) -> Any:
         try:
             self.open()
-        except Unreadable as error:
+        except (OSError, Unreadable) as error:
             raise lmdb.Error(str(error)) from error
         return self.begin()
 
@@ -173,17 +198,15 @@ class Database:
         Raises:
             StorageUnavailable: the database cannot be read.
         """
-        try:
-            return self._read(work)
-        except lmdb.ReadersFullError:
-            self._environment.reader_check()
-        except lmdb.Error:
-            # Closed for a fork between two of the calls; it opens again.
-            pass
-        try:
-            return self._read(work)
-        except (lmdb.Error, OSError) as error:
-            raise StorageUnavailable(f"{self.path} cannot be read: {error}") from error
+        while True:
+            begin = self.begin
+            try:
+                return self._read(work)
+            except lmdb.Error as error:
+                full = isinstance(error, lmdb.ReadersFullError) and self._environment.reader_check()
+                # Or it was closed meanwhile, for a fork, and will be open again.
+                if not full and self.begin is begin:
+                    raise StorageUnavailable(f"{self.path} cannot be read: {error}") from error
 
     def _read(self, work: Callable[[Any], T]) -> T:
         transaction = self.begin()
@@ -282,6 +305,14 @@ class Database:
         self.begin = self._open_and_begin
         if environment is not None:
             environment.close()
+
+    def move(self, map_size: int, lineage: bytes) -> None:
+        """Use the file of that name that will be made next. The present one is suspended."""
+        self.map_size = map_size
+        self.lineage = lineage
+        self._allocated = 0
+        self._unlooked = _LOOK_AFTER
+        self.gate.close()
 
     def close(self) -> None:
         """Close the file for good."""

@@ -24,17 +24,20 @@ import hashlib
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from zoocache_core.errors import ConfigurationError
 from zoocache_core.lmdb import host
 from zoocache_core.lmdb.control import Terms, agree
-from zoocache_core.lmdb.database import LINEAGE, Database, NoRoom, Unreadable
+from zoocache_core.lmdb.database import Database, NoRoom, Unreadable
 from zoocache_core.settings import Settings
 from zoocache_core.storage.base import StorageUnavailable
 
-__all__ = ["Home", "directory_of", "open_home"]
+__all__ = ["LOCAL_AUTHORITY", "Home", "directory_of", "open_home"]
+
+LOCAL_AUTHORITY = "lmdb"
+"""Says that invalidations are numbered by the directory itself, and not by a bus."""
 
 _log = logging.getLogger("zoocache")
 
@@ -53,35 +56,95 @@ class Home:
     """A cache directory in use by this process. ``users`` says how often it was opened.
 
     ``map_size`` is what this process was configured with; ``terms.map_size`` is what holds.
+    ``renewed`` are called when the directory has been made anew, see :meth:`renew`.
     """
 
-    def __init__(
-        self, directory: Path, identity: tuple[int, int], terms: Terms, lock: int, map_size: int
-    ) -> None:
+    def __init__(self, directory: Path, identity: tuple[int, int], terms: Terms, lock: int) -> None:
         self.directory = directory
         self.terms = terms
         self.users = 1
-        self.map_size = map_size
+        self.map_size = terms.wanted
+        self.renewed: list[Callable[[], None]] = []
         self._identity = identity
+        self._control = directory / "control"
         self._descriptor = lock
         self._pid = os.getpid()
-        page = os.sysconf("SC_PAGE_SIZE")
-        pages = max(terms.map_size // page, 2 * _LEAST_PAGES)
-        tag_pages = max(pages // _TAG_SHARE, _LEAST_PAGES)
-        self.entries = Database(directory / "entries.mdb", (pages - tag_pages) * page)
-        self.tags = Database(directory / "tags.mdb", tag_pages * page)
+        lineage, (entries, tags) = terms.lineage.encode(), _sizes(terms)
+        self.entries = Database(directory / "entries.mdb", entries, lineage, self._admit)
+        self.tags = Database(directory / "tags.mdb", tags, lineage, self._admit)
         self.fork_guard = _ForkGuard(self.entries, self.tags)
 
     def open(self) -> None:
-        """Open both databases and see that they belong together."""
-        lineage = self.terms.lineage.encode()
+        """Open both databases, or make them."""
         for database in (self.entries, self.tags):
-            database.open()
-            found = database.read(lambda txn: txn.get(LINEAGE))
-            if found is None:
-                found = database.write(lambda txn: _first_come(txn, lineage))
-            if found != lineage:
-                raise Unreadable(f"{database.path} belongs to another cache")
+            database.open(first=True)
+
+    def lost(self) -> bool:
+        """Whether somebody has removed the directory, or what is in it."""
+        mine = os.fstat(self._descriptor)
+        try:
+            found = self._control.stat()
+        except OSError:
+            return True
+        return (found.st_dev, found.st_ino) != (mine.st_dev, mine.st_ino)
+
+    def _admit(self) -> None:
+        if self.lost():
+            raise FileNotFoundError(f"{self.directory} has been removed")
+
+    def renew(self) -> None:
+        """Begin anew where the directory was removed, together with those who come later.
+
+        Without that, this process would go on in files that nobody else can find, and neither hear
+        of invalidations nor be heard.
+
+        Raises:
+            ConfigurationError, OSError: the directory cannot be used.
+        """
+        with _registry_lock:
+            if not self.lost():
+                return
+            databases = (self.entries, self.tags)
+            for database in databases:
+                database.hold()
+            try:
+                for database in databases:
+                    database.suspend()
+                self._agree_anew()
+                for database, size in zip(databases, _sizes(self.terms), strict=True):
+                    database.move(size, self.terms.lineage.encode())
+                for forget in self.renewed:
+                    forget()
+            finally:
+                for database in databases:
+                    database.release()
+            self.open()
+        _log.warning("%s has been removed; what was cached is lost.", self.directory)
+
+    def renew_if_lost(self) -> None:
+        """:meth:`renew` where that is needed.
+
+        Raises:
+            StorageUnavailable: it is needed and cannot be done.
+        """
+        if self.lost():
+            try:
+                self.renew()
+            except (ConfigurationError, OSError, NoRoom, Unreadable) as error:
+                raise StorageUnavailable(f"{self.directory} is lost: {error}") from error
+
+    def _agree_anew(self) -> None:
+        old = self.terms
+        _make_private(self.directory)
+        lock, self.terms = agree(
+            self.directory, host.boot_id(), old.prefix, old.authority, self.map_size
+        )
+        os.close(self._descriptor)
+        self._descriptor = lock
+        del _registry[self._identity]
+        found = self.directory.stat()
+        self._identity = found.st_dev, found.st_ino
+        _registry[self._identity] = self
 
     def close(self) -> None:
         """Close the databases when the last user has done so."""
@@ -142,8 +205,12 @@ class _ForkGuard:
         self._lock.release()
 
 
-def _first_come(txn: Any, lineage: bytes) -> Any:
-    return txn.get(LINEAGE) or (txn.put(LINEAGE, lineage) and lineage)
+def _sizes(terms: Terms) -> tuple[int, int]:
+    """How many bytes the databases of entries and of tags may grow to."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    pages = max(terms.map_size // page, 2 * _LEAST_PAGES)
+    tag_pages = max(pages // _TAG_SHARE, _LEAST_PAGES)
+    return (pages - tag_pages) * page, tag_pages * page
 
 
 def directory_of(storage_url: str, prefix: str | None) -> Path:
@@ -189,7 +256,7 @@ def open_home(settings: Settings, authority: str) -> Home:
                 home.users += 1
                 return home
             lock, terms = agree(directory, host.boot_id(), prefix, authority, map_size)
-            home = Home(directory, identity, terms, lock, map_size)
+            home = Home(directory, identity, terms, lock)
             _registry[identity] = home
             try:
                 home.open()
@@ -205,6 +272,7 @@ def open_home(settings: Settings, authority: str) -> Home:
             raise ConfigurationError(
                 f"Option storage_url={storage_url!r}: the directory cannot be used: {error}."
             ) from error
+    home.map_size = map_size
     if terms.wanted != map_size:
         _log.warning(
             "lmdb_map_size=%d takes effect when no process uses %s any more; until then it is %d.",

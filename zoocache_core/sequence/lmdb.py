@@ -47,19 +47,30 @@ class LmdbSequence:
     def __init__(self, home: Home, context: Context) -> None:
         self.applied = -1
         self._home = home
-        self._database = database = home.tags
+        self._database = home.tags
         self._trie = context.trie
         self._now = context.settings.clock.monotonic
         self._on_error = context.on_error
         self._on_recovery = context.on_recovery
-        self._table = TagTable(
-            home.terms.origin, database.map_size // database.page_size, database.page_size
-        )
+        self._table = _table_of(home)
+        home.renewed.append(self._renewed)
         self._waiting: tuple[str, ...] = ()
         self._waiting_lock = threading.Lock()
         self._delivering = threading.Lock()
         self._stop = threading.Event()
         self._deliverer: threading.Thread | None = None
+
+    def _renewed(self) -> None:
+        """The numbers begin anew: what is older than the new beginning is out of date."""
+        self.applied = -1
+        self._table = _table_of(self._home)
+        trie, origin = self._trie, self._home.terms.origin
+        with trie.lock:
+            if origin <= trie.position:
+                # The wall clock was set back since the numbers began.
+                trie.restart(origin)
+            trie.mark(origin, _ROOT, self._now())
+            trie.advance(origin)
 
     # Reading
 
@@ -83,7 +94,7 @@ class LmdbSequence:
             txn = self._database.begin()
             current: bool = txn.id() == self.applied
             txn.abort()
-        except (lmdb.Error, OSError):
+        except lmdb.Error:
             return False
         return current
 
@@ -142,6 +153,7 @@ class LmdbSequence:
         return True
 
     def _publish(self, tags: Sequence[str], patience: float) -> None:
+        self._home.renew_if_lost()
         try:
             number, newest = self._number(tags, patience)
         except DiskFull as error:
@@ -258,6 +270,7 @@ class LmdbSequence:
         self._stop.set()
         if self._waiting:
             self._deliver()
+        self._home.renewed.remove(self._renewed)
         self._home.close()
 
     def locks(self) -> Iterable[Any]:
@@ -271,3 +284,8 @@ class LmdbSequence:
         # The parent delivers what was waiting as well; twice does no harm.
         if self._waiting:
             self._start_delivering()
+
+
+def _table_of(home: Home) -> TagTable:
+    pages = home.tags.map_size // home.tags.page_size
+    return TagTable(home.terms.origin, pages, home.tags.page_size)

@@ -8,6 +8,7 @@ write at once if nobody else is writing, which takes microseconds, and otherwise
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -18,9 +19,9 @@ from zoocache_core.assembly import Context, Parts, bus
 from zoocache_core.codec import Codec
 from zoocache_core.errors import ConfigurationError
 from zoocache_core.lmdb.gate import GateBusy
-from zoocache_core.lmdb.home import Home, open_home
+from zoocache_core.lmdb.home import LOCAL_AUTHORITY, Home, open_home
 from zoocache_core.sequence.lmdb import LmdbSequence
-from zoocache_core.storage.base import Entry, Frozen, Leases
+from zoocache_core.storage.base import Entry, Frozen, Leases, StorageUnavailable
 from zoocache_core.storage.file_leases import FileLeases
 from zoocache_core.storage.lmdb_entries import count_entries
 from zoocache_core.storage.lmdb_hit import lmdb_hit
@@ -34,6 +35,9 @@ T = TypeVar("T")
 _LEAST_VERSION = 2
 
 _MOST_MARKS = 50_000
+
+_LOOK_INTERVAL = 1.0
+"""Seconds after which a reader sees whether the directory is still there."""
 
 _LARGE = 1 << 18
 """Bytes from which on copying a record takes too long for an event loop."""
@@ -69,6 +73,10 @@ class LmdbStorage:
             context.on_evict,
             settings.cull_frequency,
         )
+        self._on_error = context.on_error
+        self.look_at = -math.inf
+        home.renewed.append(self._renewed)
+        self._set_origin()
         self.delete = writer.delete
         self.touch = writer.touch
         self.replace = writer.replace
@@ -81,7 +89,28 @@ class LmdbStorage:
 
     # Reading
 
+    def _renewed(self) -> None:
+        self.memo.clear()
+        self._leases.close()
+        self._set_origin()
+
+    def _set_origin(self) -> None:
+        # Numbers that a bus gives out are not affected by what happens to the directory.
+        terms = self._home.terms
+        self._writer.origin = terms.origin if terms.authority == LOCAL_AUTHORITY else 0
+
+    def look_after(self, now: float) -> None:
+        """What is done from time to time, from ``look_at`` on, by whoever reads."""
+        self.look_at = now + _LOOK_INTERVAL
+        try:
+            self._home.renew_if_lost()
+        except StorageUnavailable as error:
+            self._on_error("renew", error)
+
     def get(self, key: str) -> Entry | None:
+        now = self._now()
+        if now >= self.look_at:
+            self.look_after(now)
         memo = self.memo
         entry = memo.get(key)
         try:
@@ -89,7 +118,7 @@ class LmdbStorage:
             if entry is None or entry.seen != txn.id():
                 entry = memo.recall(txn, key)
             txn.abort()
-        except (lmdb.Error, OSError):
+        except lmdb.Error:
             return self.get_many((key,))[0]
         # After the entry, so that it covers the entry's stamp.
         self._refresh()
@@ -99,6 +128,9 @@ class LmdbStorage:
     get_strong = get
 
     def get_many(self, keys: Sequence[str]) -> list[Entry | None]:
+        now = self._now()
+        if now >= self.look_at:
+            self.look_after(now)
         recall = self.memo.recall
         found = self._database.read(lambda txn: [recall(txn, key) for key in keys])
         self._refresh()
@@ -133,7 +165,10 @@ class LmdbStorage:
         return left if left > 0 else None
 
     def __len__(self) -> int:
-        return self._database.read(count_entries)
+        try:
+            return self._database.read(count_entries)
+        except StorageUnavailable:
+            return 0
 
     # Writing
 
@@ -182,6 +217,7 @@ class LmdbStorage:
     def close(self) -> None:
         self._leases.close()
         self.memo.clear()
+        self._home.renewed.remove(self._renewed)
         self._home.close()
 
     def locks(self) -> Iterable[Any]:
@@ -219,10 +255,10 @@ def build(context: Context) -> Parts:
         )
     if context.settings.bus_url is not None:
         return _with_bus(context)
-    home = open_home(context.settings, "lmdb")
+    home = open_home(context.settings, LOCAL_AUTHORITY)
     sequence = LmdbSequence(home, context)
     # Each of the two closes the home once.
-    storage = LmdbStorage(open_home(context.settings, "lmdb"), context, sequence.refresh)
+    storage = LmdbStorage(open_home(context.settings, LOCAL_AUTHORITY), context, sequence.refresh)
     sequence.catch_up()
     return Parts(
         storage,

@@ -37,11 +37,14 @@ def lmdb_hit(
     valid = trie.valid
     now = context.settings.clock.monotonic
     sliding = context.settings.read_extend_ttl
-    failure = (lmdb.Error, OSError)
+    failure = lmdb.Error
     lease = numbers if isinstance(numbers, Lease) else None
     sequence = None if isinstance(numbers, Lease) else numbers
 
     def hit(key: str) -> Entry | None:
+        moment = now()
+        if moment >= storage.look_at:
+            storage.look_after(moment)
         entry = remembered(key)
         try:
             txn = entries.begin()
@@ -60,7 +63,7 @@ def lmdb_hit(
                 txn.abort()
                 if not current and not sequence.catch_up():
                     return None
-            elif now() >= lease.until:  # type: ignore[union-attr]
+            elif moment >= lease.until:  # type: ignore[union-attr]
                 return None
         except failure:
             return None
@@ -71,7 +74,6 @@ def lmdb_hit(
                 return None
             entry.judged = epoch
         if entry.expires is not None:
-            moment = now()
             if moment >= entry.expires:
                 return None
             if sliding and moment >= entry.extend_at:

@@ -66,6 +66,8 @@ class LmdbWriter:
         self._cull_frequency = cull_frequency
         self._on_evict = on_evict
         self._room = Room(database)
+        self.origin = 0
+        """What is stamped with less is not stored: nobody knows what it was invalidated by."""
         self._sweep_at = 0.0
         self._unswept = 0
 
@@ -75,7 +77,7 @@ class LmdbWriter:
         Raises:
             StorageIsFull: there is no room even after eviction.
         """
-        address, record, expires = address_of(key), _record_of(entry), entry.expires
+        address, record, expires = address_of(key), self._record_of(entry), entry.expires
         room = self._room
         pages = room.pages_for(len(record))
 
@@ -116,7 +118,7 @@ class LmdbWriter:
             self._store_batch(items[start : start + batch], patience)
 
     def _store_batch(self, items: Sequence[tuple[str, Entry]], patience: float) -> None:
-        records = [(address_of(key), _record_of(entry), entry.expires) for key, entry in items]
+        records = [(address_of(key), self._record_of(entry), entry.expires) for key, entry in items]
         pages = sum(self._room.pages_for(len(record)) for _, record, _ in records)
         if len(items) > 1 and not self._room.could_hold(pages):
             for key, entry in items:
@@ -177,7 +179,7 @@ class LmdbWriter:
         """Compare and set, see ``Storage.replace``."""
         address, now = address_of(key), self._now()
         wanted = expected.raw if isinstance(expected, LmdbEntry) else None
-        record = b"" if entry is None else _record_of(entry)
+        record = b"" if entry is None else self._record_of(entry)
         pages = self._room.pages_for(len(record))
 
         def replace(txn: Any) -> tuple[bool, int]:
@@ -265,6 +267,14 @@ class LmdbWriter:
             return self._database.write(work, patience=0)
         except (NoRoom, StorageUnavailable):
             return None
+
+    def _record_of(self, entry: Entry) -> bytes:
+        if entry.stamp < self.origin:
+            raise StorageUnavailable("the value is from before the database was made anew")
+        try:
+            return encode_record(entry.held, entry.deps, entry.stamp, entry.expires, entry.ttl)
+        except UnsupportedValue as error:
+            raise StorageUnavailable(f"the entry cannot be stored: {error}") from error
 
     # Room
 
@@ -364,13 +374,6 @@ class LmdbWriter:
         if removed:
             self._on_evict(removed)
         return done
-
-
-def _record_of(entry: Entry) -> bytes:
-    try:
-        return encode_record(entry.held, entry.deps, entry.stamp, entry.expires, entry.ttl)
-    except UnsupportedValue as error:
-        raise StorageUnavailable(f"the entry cannot be stored: {error}") from error
 
 
 def _unexpired(raw: bytes | None, now: float) -> bytes | None:
