@@ -297,15 +297,21 @@ def test_visits_are_noted_with_few_writes(
     assert 1 <= transactions(writer) - before - 300 <= 10
 
 
-def test_writes_remove_what_has_expired(start: Open, clock: ManualClock) -> None:
+@pytest.mark.parametrize(
+    ("keys", "ttl"), [("other", None), ("new{}", None), ("new{}", 10), ("other", 10)]
+)
+def test_writes_remove_what_has_expired(
+    start: Open, clock: ManualClock, keys: str, ttl: float | None
+) -> None:
     engine = start(read_extend_ttl=False)
     for number in range(100):
         engine.set(f"k{number}", 0, ttl=10)
     clock.advance(10)
     for number in range(100):
-        engine.set("other", number)
-    assert engine.stats().entries == 1
-    assert records(engine, b"x") == 0
+        engine.set(keys.format(number), number, ttl=ttl)
+    left = 1 if keys == "other" else 100
+    assert engine.stats().entries == left
+    assert records(engine, b"x") == (0 if ttl is None else left)
 
 
 # Limits

@@ -12,7 +12,6 @@ SIGBUS, so the blocks that the next transactions may touch are allocated before.
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 import time
@@ -22,6 +21,7 @@ from typing import Any, TypeVar
 
 import lmdb
 
+from zoocache_core.lmdb.blocks import OUT_OF_DISK, Blocks
 from zoocache_core.lmdb.gate import PATIENCE, Gate
 from zoocache_core.lmdb.host import keeps_allocated_blocks
 from zoocache_core.storage.base import StorageUnavailable
@@ -38,23 +38,7 @@ _MAX_READERS = 4096
 
 _SPARE_TRANSACTIONS = 16
 
-_AHEAD = 1 << 22
-"""Bytes beyond the last page in use that are allocated on disk, before the map's end."""
-
-_TRANSACTION_PAGES = 32
-"""More pages than a small transaction can make: a path in each of the three parts of the tree,
-splits included, and the list of free pages."""
-
-_USUAL_PAGES = 12
-"""What a small transaction writes mostly; the file grows by less, since it frees as many."""
-
-_LOOK_AFTER = 128
-"""Pages after which this process looks again how far the file has grown. ``_AHEAD`` is eight times
-as much, for the other processes that write meanwhile."""
-
 _READER_PAUSE = 0.0005
-
-_OUT_OF_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class NoRoom(Exception):  # noqa: N818 - an answer, told to users as StorageIsFull
@@ -81,11 +65,9 @@ class Database:
 
     __slots__ = (
         "_admit",
-        "_allocated",
+        "_blocks",
         "_environment",
         "_opening",
-        "_unlooked",
-        "_write_through_map",
         "begin",
         "gate",
         "lineage",
@@ -108,9 +90,13 @@ class Database:
         self.begin = self._open_and_begin
         self._environment: Any = None
         self._opening = threading.Lock()
-        self._write_through_map = keeps_allocated_blocks(path.parent)
-        self._allocated = 0
-        self._unlooked = _LOOK_AFTER
+        self._blocks = self._new_blocks()
+
+    def _new_blocks(self) -> Blocks | None:
+        """What writing through the map needs, where that is safe."""
+        if keeps_allocated_blocks(self.path.parent):
+            return Blocks(self.path, self.map_size)
+        return None
 
     def open(self, first: bool = False) -> None:
         """Open the file, or make it if this is the ``first`` time in this process.
@@ -149,7 +135,7 @@ class Database:
             raise Unreadable(f"{self.path} belongs to another cache")
 
     def _environment_at(self, map_size: int, **options: Any) -> Any:
-        through_map = self._write_through_map
+        through_map = self._blocks is not None
         options = {"map_async": through_map, "writemap": through_map, **options}
         return lmdb.open(
             str(self.path),
@@ -203,7 +189,7 @@ class Database:
             try:
                 return self._read(work)
             except lmdb.Error as error:
-                full = isinstance(error, lmdb.ReadersFullError) and self._environment.reader_check()
+                full = isinstance(error, lmdb.ReadersFullError) and self._drop_dead_readers()
                 # Or it was closed meanwhile, for a fork, and will be open again.
                 if not full and self.begin is begin:
                     raise StorageUnavailable(f"{self.path} cannot be read: {error}") from error
@@ -233,10 +219,8 @@ class Database:
         try:
             if self._environment is None:
                 self.open()
-            if self._write_through_map:
-                self._unlooked += pages + _USUAL_PAGES
-                if self._unlooked > _LOOK_AFTER:
-                    self._allocate(pages)
+            if self._blocks is not None:
+                self._blocks.provide(self._environment, pages)
             transaction = self._environment.begin(None, None, True)
             try:
                 result = work(transaction)
@@ -248,7 +232,7 @@ class Database:
         except (lmdb.MapFullError, lmdb.TxnFullError, lmdb.DiskError) as error:
             raise NoRoom(str(error)) from error
         except OSError as error:
-            if error.errno in _OUT_OF_DISK:
+            if error.errno in OUT_OF_DISK:
                 raise DiskFull(f"{self.path} cannot grow: {error}") from error
             raise StorageUnavailable(f"{self.path} cannot be written: {error}") from error
         except (lmdb.Error, Unreadable) as error:
@@ -256,40 +240,18 @@ class Database:
         finally:
             gate.leave()
 
-    def _allocate(self, pages: int) -> None:
-        """See that the disk has the blocks which this and the next transactions may touch."""
-        end = (self._environment.info()["last_pgno"] + 1) * self.page_size
-        needed = end + (pages + _TRANSACTION_PAGES + _LOOK_AFTER) * self.page_size
-        needed = min(needed, self.map_size)
-        if needed + _AHEAD // 2 > self._allocated and self._allocated < self.map_size:
-            self._allocate_up_to(needed, min(needed + _AHEAD, self.map_size))
-        self._unlooked = 0
-
-    def _allocate_up_to(self, needed: int, wanted: int) -> None:
-        # Behind the gate nobody writes to the file, so that an emulation by the C library, which
-        # reads and writes back a byte of each block, cannot undo anybody's write.
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            try:
-                os.posix_fallocate(descriptor, 0, wanted)
-                self._allocated = wanted
-            except OSError as error:
-                if error.errno not in _OUT_OF_DISK:
-                    raise
-                os.posix_fallocate(descriptor, 0, needed)
-                self._allocated = needed
-        finally:
-            os.close(descriptor)
-
     def outwait_readers(self, attempt: int) -> None:
         """Give readers that keep old pages in use the time to end, and free the slots of dead ones.
 
         To be called before the ``attempt``-th repetition of a write that found no room. A reader
         ends within microseconds unless its process has to wait for a processor meanwhile.
         """
-        environment = self._environment
-        if environment is None or not environment.reader_check():
+        if not self._drop_dead_readers():
             time.sleep(_READER_PAUSE * 2**attempt)
+
+    def _drop_dead_readers(self) -> int:
+        environment = self._environment
+        return 0 if environment is None else int(environment.reader_check())
 
     @property
     def tree(self) -> Any:
@@ -310,8 +272,7 @@ class Database:
         """Use the file of that name that will be made next. The present one is suspended."""
         self.map_size = map_size
         self.lineage = lineage
-        self._allocated = 0
-        self._unlooked = _LOOK_AFTER
+        self._blocks = self._new_blocks()
         self.gate.close()
 
     def close(self) -> None:

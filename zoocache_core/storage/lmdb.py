@@ -25,6 +25,7 @@ from zoocache_core.storage.base import Entry, Frozen, Leases, StorageUnavailable
 from zoocache_core.storage.file_leases import FileLeases
 from zoocache_core.storage.lmdb_entries import count_entries
 from zoocache_core.storage.lmdb_hit import lmdb_hit
+from zoocache_core.storage.lmdb_making_room import RoomMaker
 from zoocache_core.storage.lmdb_memo import LmdbEntry, Memo
 from zoocache_core.storage.lmdb_writer import LmdbWriter
 
@@ -65,7 +66,7 @@ class LmdbStorage:
         self._leases = FileLeases(home.directory / "leases")
         self.leases: Leases | None = self._leases
         self.memo = Memo(self._codec.loads, settings.tti_flush_secs, context.on_error)
-        self._writer = writer = LmdbWriter(
+        maker = RoomMaker(
             home.entries,
             self.memo,
             settings.clock,
@@ -73,6 +74,7 @@ class LmdbStorage:
             context.on_evict,
             settings.cull_frequency,
         )
+        self._writer = writer = LmdbWriter(home.entries, self.memo, settings.clock, maker)
         self._on_error = context.on_error
         self.look_at = -math.inf
         home.renewed.append(self._renewed)
