@@ -19,6 +19,7 @@ import pytest
 from zoocache_core import BusUnavailable, ConfigurationError, Engine
 from zoocache_core.lmdb import host
 from zoocache_core.lmdb.home import directory_of
+from zoocache_core.storage.base import StorageUnavailable
 from zoocache_core.testing import ManualClock
 
 Open = Callable[..., Engine]
@@ -461,6 +462,78 @@ engine.set("k", 3, deps="t")
     assert reader.get("k") == 3
     assert reader.set("k", 0, deps="t", stamp=stamp) is False, "older than anybody remembers"
     assert reader.get("k") == 3
+
+
+def test_a_value_from_before_the_removal_is_not_stored(start: Open, directory: Path) -> None:
+    engine = start()
+    held, thaw = engine.storage.freeze("k", 1)
+    entry = engine.entry(held, thaw, ("t",), engine.stamp(), None)
+    shutil.rmtree(directory)
+    engine.invalidate("u")
+    # What came between the two, nobody can know who looks into the new directory.
+    with pytest.raises(StorageUnavailable, match="before the database was made anew"):
+        engine.storage.set("k", entry)
+
+
+def test_numbers_of_transactions_that_come_again_are_not_taken_for_the_old(
+    start: Open, directory: Path
+) -> None:
+    engine = start()
+    for number in range(40):
+        engine.invalidate(f"t:{number}")
+        engine.set("k", "old", stamp=engine.stamp())
+        assert engine.get("k") == "old"
+    shutil.rmtree(directory)
+    engine.invalidate("u")
+    other = start()
+    for number in range(60):
+        other.set("k", number, deps="t", stamp=other.stamp())
+        assert engine.get("k") == number
+        other.invalidate("t")
+        assert engine.get("k") is None
+
+
+def test_entries_of_the_old_directory_are_forgotten(start: Open, directory: Path) -> None:
+    engine = start()
+
+    def transactions() -> int:
+        number: int = engine.storage._database.read(lambda txn: txn.id())  # type: ignore[attr-defined]
+        return number
+
+    for number in range(20):
+        engine.set(f"k{number}", "old")
+    assert engine.get("k19") == "old"
+    read_at = transactions()
+    shutil.rmtree(directory)
+    engine.invalidate("u")
+    other = start()
+    while transactions() < read_at - 1:
+        other.set("something", "else", stamp=other.stamp())
+    other.set("k19", "new", stamp=other.stamp())
+    assert transactions() == read_at
+    assert engine.get("k19") == "new"
+
+
+def test_a_child_does_not_use_a_directory_that_was_emptied(tmp_path: Path) -> None:
+    program = f"""
+import os, pathlib
+from zoocache_core import Engine
+engine = Engine(storage_url="lmdb://{tmp_path}/cache")
+engine.set("k", 1)
+engine.get("k")
+for path in pathlib.Path("{tmp_path}/cache").iterdir():
+    path.unlink()
+pid = os.fork()
+if pid == 0:
+    engine.storage.look_at = float("inf")
+    os._exit(0 if engine.get("k") is None else 1)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+    for code in (program, program.partition("engine.set")[0]):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_an_invalidation_goes_to_where_others_will_look(start: Open, directory: Path) -> None:
