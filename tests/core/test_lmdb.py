@@ -70,12 +70,14 @@ def transactions(engine: Engine) -> int:
     return number
 
 
-def records(engine: Engine, kind: bytes) -> int:
+def records(engine: Engine, kind: bytes, beginning: bytes = b"") -> int:
     """How many records of a kind there are (see ``storage.lmdb_entries``)."""
     storage = engine.storage
     assert isinstance(storage, LmdbStorage)
     return storage._database.read(
-        lambda txn: sum(key[:1] == kind for key in txn.cursor().iternext(values=False))
+        lambda txn: sum(
+            key[:1] == kind and value.startswith(beginning) for key, value in txn.cursor()
+        )
     )
 
 
@@ -291,6 +293,18 @@ def test_visits_are_noted_with_few_writes(
         writer.set(f"k{step}", step)
         assert reader.get(f"k{step}") == step
     assert 9 <= transactions(writer) - before - 300 <= 10
+
+
+def test_many_visits_are_noted_a_part_at_a_time(start: Open, clock: ManualClock) -> None:
+    reader, writer = start(), start()
+    keys = [f"k{number}" for number in range(2500)]
+    writer.set_many(dict.fromkeys(keys, 0))
+    reader.get_many(keys)
+    clock.advance(30)
+    for noted in (1000, 2000, 2501, 2501):
+        writer.set("changing", noted)
+        assert reader.get("changing") == noted
+        assert records(writer, b"q", b"1") == noted
 
 
 @pytest.mark.parametrize(

@@ -155,9 +155,9 @@ class LmdbStorage:
     def note_visits_if_due(self) -> None:
         """Tell the other processes from time to time which entries this one has read."""
         now = self._now()
-        if now >= self._visits_due or len(self.memo.marks) > _MOST_MARKS:
+        due = now >= self._visits_due or len(self.memo.marks) > _MOST_MARKS
+        if due and self._writer.note_visits():
             self._visits_due = now + self._lru_update_interval
-            self._writer.note_visits()
 
     def remaining(self, key: str) -> float | None:
         entry = self._database.read(lambda txn: self.memo.recall(txn, key))

@@ -139,10 +139,13 @@ class Memo:
                 return self._remember(key, settled, entry.raw, entry.seen)
         return Entry(value, None, entry.deps, entry.stamp)
 
-    def take_marks(self) -> set[bytes]:
-        """The marks, which begin anew."""
-        marks, self.marks = self.marks, set()
-        return marks
+    def take_marks(self, most: int) -> list[bytes]:
+        """Up to ``most`` of the marks, which are forgotten here."""
+        if len(self.marks) <= most:
+            marks, self.marks = self.marks, set()
+            # A copy: a reader may be adding to the old set at this moment.
+            return list(marks)
+        return [self.marks.pop() for _ in range(most)]
 
     def clear(self) -> None:
         """Forget everything."""

@@ -31,6 +31,9 @@ __all__ = ["LmdbWriter"]
 
 T = TypeVar("T")
 
+_VISITS = 1000
+"""Visits noted at a time: as many as take a reader about a millisecond."""
+
 
 class LmdbWriter:
     """Writes to ``database`` and keeps ``memo`` up to date with what readers write."""
@@ -218,9 +221,9 @@ class LmdbWriter:
         if written is not None:
             self._memo.extended(entry, *written)
 
-    def note_visits(self) -> None:
-        """Tell the other processes which entries this one has read."""
-        marks = self._memo.take_marks()
+    def note_visits(self) -> bool:
+        """Tell the other processes which entries this one has read; whether that was all."""
+        marks = self._memo.take_marks(_VISITS)
 
         def note(txn: Any) -> bool:
             shelf = self._maker.shelf(txn)
@@ -229,7 +232,9 @@ class LmdbWriter:
             return True
 
         if marks and not self._try(note):
-            self._memo.marks |= marks
+            self._memo.marks.update(marks)
+            return False
+        return len(marks) < _VISITS
 
     def _try(self, work: Callable[[Any], T]) -> T | None:
         try:
