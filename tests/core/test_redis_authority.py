@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import redis
 
 from tests.servers import RedisServer, wait_until
+from zoocache_core import Engine
 from zoocache_core.clock import SystemClock
 from zoocache_core.errors import BusUnavailable
 from zoocache_core.redis import authority as authority_module
@@ -564,3 +566,31 @@ def test_a_fork_takes_the_locks_in_the_order_in_which_the_outbox_does(
         lock.release()
     adder.join(10)
     assert not adder.is_alive()
+
+
+def test_a_table_of_tags_that_is_lost_while_it_is_loaded_is_not_trusted(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server short of memory may evict it between telling the position and telling the tags."""
+    writer = Engine(storage_url=redis_url, prefix="lost")
+    writer.set("k", "old", deps="t")
+    writer.invalidate("t")
+
+    def load_too_late(table: bytes, *rest: Any) -> Any:
+        monkeypatch.setattr(authority_module, "load", load)
+        with redis.Redis.from_url(redis_url) as client:
+            assert client.delete(table) == 1
+        return load(table, *rest)
+
+    load = authority_module.load
+    monkeypatch.setattr(authority_module, "load", load_too_late)
+    late = Engine(storage_url=redis_url, prefix="lost")
+    try:
+        assert late.get("k") is None
+        assert authority_module.load is load, "the table was not loaded"
+        assert late.set("k", "new", deps="t")
+        assert late.get("k") == "new"
+        assert writer.get("k") == "new"
+    finally:
+        late.reset()
+        writer.reset()

@@ -175,16 +175,35 @@ class Authority:
             self._marked, self._thinned = 0, now
 
     def sync(self) -> Dialogue[None]:
-        """Find out where this process stands, and load all tags if it cannot be told."""
+        """Find out where this process stands, and load all tags if it cannot be told.
+
+        Raises:
+            StorageUnavailable: the history changes faster than it can be loaded.
+        """
         asked = self.position
-        script = SYNC.call(self._keys.authority, asked.id, _nonce())
-        (reply,) = yield from invoke([script])
+        known, answer = yield from self._standing(asked.id)
+        if not known:
+            asked, answer = yield from self._reload(answer)
+        self.apply(asked, answer)
+
+    def _reload(self, newest: bytes) -> Dialogue[tuple[Position, Entries]]:
+        """Load all tags as of ``newest``; the position then, and what has followed it."""
+        for _ in range(_ATTEMPTS):
+            fresh = yield from load(self._keys.tags, number_of(newest), self._now())
+            # The table may have been evicted before it was loaded, and would look as if nothing
+            # had ever been invalidated. Whoever makes it anew begins another log, so if `newest` is
+            # in the log now and no key is missing, none was missing then.
+            known, answer = yield from self._standing(newest)
+            if known:
+                self._adopt(fresh, newest)
+                return self.position, answer
+            newest = answer
+        raise StorageUnavailable("the history of invalidations in Redis keeps changing")
+
+    def _standing(self, position: bytes) -> Dialogue[tuple[Any, Any]]:
+        (reply,) = yield from invoke([SYNC.call(self._keys.authority, position, _nonce())])
         known, answer = checked(reply)
-        if known:
-            self.apply(asked, answer)
-        else:
-            fresh = yield from load(self._keys.tags, number_of(answer), self._now())
-            self._adopt(fresh, answer)
+        return known, answer
 
     def _adopt(self, fresh: PrefixTrie, newest: bytes) -> None:
         with self._trie.lock:
