@@ -13,7 +13,7 @@ from zoocache_core.sequence.bus import BusSequence
 from zoocache_core.sequence.follower import Follower
 
 if TYPE_CHECKING:
-    from zoocache_core.assembly import Context
+    from zoocache_core.parts import Context
 
 __all__ = ["connect_bus", "follow"]
 

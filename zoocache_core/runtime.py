@@ -15,13 +15,14 @@ from datetime import timedelta
 from typing import Any
 
 from zoocache_core import forks
-from zoocache_core.assembly import Context, assemble
+from zoocache_core.assembly import assemble
 from zoocache_core.errors import ConfigurationError, NotConfigured, UnsupportedValue
 from zoocache_core.events import EventSink, Stats
 from zoocache_core.fastpaths import Forget, Hit, local_forget, no_forget, no_hit
 from zoocache_core.flight import Flights
 from zoocache_core.flows import Step, arun, run
 from zoocache_core.guards import Guard
+from zoocache_core.parts import Context
 from zoocache_core.pruner import Pruner
 from zoocache_core.reading import Found, find, find_now, judge
 from zoocache_core.sequence.base import Sequence as InvalidationSequence

@@ -83,6 +83,8 @@ def test_relative_and_home_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert directory_of("lmdb://~/cache", None) == tmp_path / "cache"
     with pytest.raises(ConfigurationError, match="names no directory"):
         directory_of("lmdb://", None)
+    with pytest.raises(ConfigurationError, match=r"options in the URL.*lmdb_map_size"):
+        directory_of("lmdb://./cache?map_size=1", None)
 
 
 def test_names_of_prefixes_are_all_different() -> None:
@@ -104,24 +106,6 @@ def test_a_directory_that_may_not_be_written(directory: Path, start: Open) -> No
     (directory / "control").mkdir()
     with pytest.raises(ConfigurationError, match="cannot be used"):
         start()
-
-
-def test_without_the_package_the_error_names_the_command(directory: Path) -> None:
-    program = f"""
-import sys
-sys.modules["lmdb"] = None
-from zoocache_core import BusUnavailable, ConfigurationError, Engine
-try:
-    Engine(storage_url="lmdb://{directory}")
-except ConfigurationError as error:
-    assert 'pip install "zoocache-frameworks[lmdb]"' in str(error), error
-else:
-    raise SystemExit("no error")
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_an_old_package_is_refused(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:

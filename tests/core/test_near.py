@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoocache_core.assembly import Context
 from zoocache_core.events import Stats
 from zoocache_core.lease import Lease
+from zoocache_core.parts import Context
 from zoocache_core.settings import Settings
 from zoocache_core.storage.base import Entry
 from zoocache_core.storage.memory import MemoryStorage

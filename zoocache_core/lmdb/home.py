@@ -217,9 +217,14 @@ def directory_of(storage_url: str, prefix: str | None) -> Path:
     """The directory that ``lmdb://<path>`` and a prefix stand for.
 
     Raises:
-        ConfigurationError: the URL has no path.
+        ConfigurationError: the URL has no path, or options, which are settings of their own.
     """
     path = storage_url.partition("://")[2]
+    if "?" in path or "#" in path:
+        raise ConfigurationError(
+            f"Option storage_url={storage_url!r} has options in the URL: expected lmdb:// and a "
+            "path without '?' and '#'. Give them as settings instead, such as lmdb_map_size=…."
+        )
     if not path:
         raise ConfigurationError(
             f"Option storage_url={storage_url!r} names no directory: expected lmdb:// and a path, "

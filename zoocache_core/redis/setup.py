@@ -7,9 +7,9 @@ its lease. A near cache is put in front of either.
 
 from __future__ import annotations
 
-from zoocache_core.assembly import Context, Parts, bus
-from zoocache_core.bus import follow
+from zoocache_core.bus import connect_bus, follow
 from zoocache_core.lease import Lease
+from zoocache_core.parts import Context, Parts
 from zoocache_core.redis.address import Address
 from zoocache_core.redis.authority import Authority
 from zoocache_core.redis.keys import Keys
@@ -34,7 +34,7 @@ def build(context: Context) -> Parts:
     if settings.bus_url is not None:
         other = Address.of(settings.bus_url, settings.socket_timeout)
         if not other.same_server(address):
-            numbers, lease = bus(context)
+            numbers, lease = connect_bus(context)
             storage = RedisStorage(link, keys, None, context)
             if settings.near_max_entries is None:
                 return Parts(storage, numbers, local=False, position=numbers.position)

@@ -16,11 +16,11 @@ from typing import Any
 
 import lmdb
 
-from zoocache_core.assembly import Context
 from zoocache_core.errors import BusUnavailable
 from zoocache_core.lmdb.database import DiskFull, NoRoom
 from zoocache_core.lmdb.gate import PATIENCE, GateBusy
 from zoocache_core.lmdb.home import Home
+from zoocache_core.parts import Context
 from zoocache_core.sequence.lmdb_tags import LogTrimmed, TagTable, load, logged, read_counters
 from zoocache_core.storage.base import StorageUnavailable
 

@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 
 import lmdb
 
-from zoocache_core.assembly import Context, Parts, bus
 from zoocache_core.codec import Codec
 from zoocache_core.errors import ConfigurationError
+from zoocache_core.extras import needs_extra
 from zoocache_core.lmdb.gate import GateBusy
 from zoocache_core.lmdb.home import LOCAL_AUTHORITY, Home, open_home
+from zoocache_core.parts import Context, Parts
 from zoocache_core.sequence.lmdb import LmdbSequence
 from zoocache_core.storage.base import Entry, Frozen, Leases, StorageUnavailable
 from zoocache_core.storage.file_leases import FileLeases
@@ -272,7 +273,9 @@ def build(context: Context) -> Parts:
 
 
 def _with_bus(context: Context) -> Parts:
-    numbers, lease = bus(context)
+    with needs_extra("redis", "bus_url"):
+        from zoocache_core.bus import connect_bus
+    numbers, lease = connect_bus(context)
     home = open_home(context.settings, numbers.authority)
     storage = LmdbStorage(home, context, _keep)
     return Parts(

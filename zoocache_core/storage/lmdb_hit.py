@@ -15,8 +15,8 @@ from zoocache_core.lease import Lease
 from zoocache_core.storage.lmdb_memo import SETTLED
 
 if TYPE_CHECKING:
-    from zoocache_core.assembly import Context
     from zoocache_core.lmdb.home import Home
+    from zoocache_core.parts import Context
     from zoocache_core.sequence.lmdb import LmdbSequence
     from zoocache_core.storage.base import Entry
     from zoocache_core.storage.lmdb import LmdbStorage

@@ -26,7 +26,7 @@ from zoocache_core.storage.base import Entry, Frozen, Leases, Storage
 from zoocache_core.storage.memory import MemoryStorage
 
 if TYPE_CHECKING:
-    from zoocache_core.assembly import Context
+    from zoocache_core.parts import Context
 
 __all__ = ["NearStorage"]
 
@@ -70,7 +70,7 @@ class NearStorage:
         self.peek: Callable[[str], Entry | None] = self._near.peek
 
     def hot_path(self) -> Hit:
-        """Hits on copies, for ``assembly.Parts``."""
+        """Hits on copies, for ``parts.Parts``."""
         context = self._context
         return leased_hit(
             self.peek, self._lease, self._trie, context.settings.clock, False, context.counts

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from zoocache_core.assembly import Context
 from zoocache_core.codec import Codec, Undecodable
 from zoocache_core.errors import StorageIsFull
 from zoocache_core.fastpaths import no_hit
+from zoocache_core.parts import Context
 from zoocache_core.record import decode_record, encode_record, expiry_bytes
 from zoocache_core.redis.authority import Authority
 from zoocache_core.redis.dialogue import Dialogue, Request, checked, command, is_full
