@@ -21,13 +21,13 @@ __all__ = ["assemble"]
 
 def _memory(context: Context) -> Parts:
     settings, trie, clock = context.settings, context.trie, context.settings.clock
-    sliding, counts = settings.read_extend_ttl, context.counts
+    sliding, counts = settings.read_extend_ttl, context.report.counts
     storage = MemoryStorage(
         trie,
         clock,
         settings.max_entries,
         sliding,
-        context.on_evict,
+        context.report.evicted,
         settings.cull_frequency,
         settings.verify_values,
     )

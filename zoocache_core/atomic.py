@@ -121,8 +121,7 @@ def exchange(engine: Runtime, key: str, decide: Decision, keep_expiry: bool = Fa
             replaced = yield (storage.replace, storage.areplace, arguments)
         if replaced:
             if entry is not None:
-                engine.counts.sets += 1
-                engine.tell_stored(key)
+                engine.report.stored(key)
             return True
     raise StorageUnavailable(f"{key!r} changed {_ROUNDS} times in a row")
 
@@ -132,7 +131,7 @@ def attempt(engine: Runtime, operation: str, flow: Flow[bool]) -> Flow[bool]:
     try:
         return (yield from flow)
     except StorageUnavailable as error:
-        engine.failed(operation, error)
+        engine.report.failed(operation, error)
         return False
 
 

@@ -24,20 +24,14 @@ _DELIVERY = 1.0
 def follow(context: Context, authority: Authority, lease: Lease) -> Follower:
     """A follower of the log, not started yet, that renews ``lease``."""
     settings = context.settings
-    sinks = settings.events
-
-    def tell_lag(seconds: float) -> None:
-        for sink in sinks:
-            sink.bus_lag(seconds)
-
     return Follower(
         authority,
         lease,
         settings.clock,
         settings.max_staleness,
-        context.on_error,
-        context.on_recovery,
-        tell_lag if sinks else None,
+        context.report.failed,
+        context.report.recovered,
+        context.report.lagged if settings.events else None,
     )
 
 
@@ -48,8 +42,9 @@ def connect_bus(context: Context) -> tuple[BusSequence, Lease]:
         ConfigurationError: ``bus_url`` is not understood.
     """
     settings, trie, clock = context.settings, context.trie, context.settings.clock
-    link = Link(Address.of(settings.bus_url or "", settings.socket_timeout), context.on_recovery)
-    authority = Authority(link, Keys(settings.prefix), trie, clock, context.on_error)
+    report = context.report
+    link = Link(Address.of(settings.bus_url or "", settings.socket_timeout), report.recovered)
+    authority = Authority(link, Keys(settings.prefix), trie, clock, report.failed)
     lease = Lease(clock, settings.max_staleness, _DELIVERY)
     follower = follow(context, authority, lease)
-    return BusSequence(authority, follower, lease, trie, clock, context.on_error), lease
+    return BusSequence(authority, follower, lease, trie, clock, report.failed), lease

@@ -193,15 +193,14 @@ def _leave(scope: Scope) -> None:
 
 
 def _follow(engine: Runtime, key: str, flight: Flight, held: set[Flight]) -> Flow[Landing | None]:
-    engine.counts.flight_waits += 1
+    engine.report.counts.flight_waits += 1
     began = engine.now()
     engine.flights.hold(held, flight)
     try:
         landing: Landing | None = yield (flight.wait, flight.await_, (engine.flight_timeout,))
     finally:
         engine.flights.release(held, flight)
-    for sink in engine.sinks:
-        sink.flight_wait(key, engine.now() - began)
+    engine.report.waited(key, engine.now() - began)
     return landing
 
 

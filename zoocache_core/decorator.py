@@ -124,7 +124,7 @@ class _Plan:
 
     def request(self, key: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         if not self.engine.direct and (names := self.build.private()):
-            self.engine.warn_once(
+            self.engine.report.warn_once(
                 self.build.identity(),
                 f"Results of {self.build.identity()} are cached, but other processes cannot use "
                 f"them: the function closes over {', '.join(sorted(names))}, which has no value "

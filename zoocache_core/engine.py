@@ -214,11 +214,9 @@ class Engine(Runtime):
         try:
             self.storage.set(key, entry)
         except StorageUnavailable as error:
-            self.failed("set", error)
+            self.report.failed("set", error)
             return False
-        self.counts.sets += 1
-        if self.sinks:
-            self.tell_stored(key)
+        self.report.stored(key)
         return True
 
     async def set_async(
@@ -313,7 +311,7 @@ class Engine(Runtime):
     def stats(self) -> Stats:
         """Counters since ``configure()`` in this process, and the sizes of now."""
         return replace(
-            self.counts,
+            self.report.counts,
             entries=len(self.storage),
             tags=len(self.trie),
             position=self.trie.position,

@@ -40,7 +40,7 @@ def _entry(engine: Runtime, request: Call, scope: Scope, value: Any) -> Entry | 
     except UnsupportedValue as error:
         if not request.tracked:
             raise
-        engine.warn_uncacheable(request.key, error)
+        engine.report.uncacheable(request.key, error)
         return None
     ttl = request.ttl(value) if callable(request.ttl) else request.ttl
     if request.tracked:
@@ -59,10 +59,9 @@ def _store(engine: Runtime, key: str, entry: Entry) -> Flow[None]:
     try:
         yield (storage.set, storage.aset, (key, entry))
     except (StorageUnavailable, StorageIsFull) as error:
-        engine.failed("set", error)
+        engine.report.failed("set", error)
     else:
-        engine.counts.sets += 1
-        engine.tell_stored(key)
+        engine.report.stored(key)
 
 
 def _store_first(engine: Runtime, key: str, entry: Entry) -> Flow[None]:
@@ -71,4 +70,4 @@ def _store_first(engine: Runtime, key: str, entry: Entry) -> Flow[None]:
         try:
             yield from add_entry(engine, key, entry)
         except StorageIsFull as error:
-            engine.failed("set", error)
+            engine.report.failed("set", error)

@@ -70,7 +70,7 @@ def put(engine: Engine, values: Mapping[str, Any], lifetime: float, tags: Tags) 
     except UnsupportedValue as error:
         raise pickling_error(error) from None
     except StorageIsFull as error:
-        engine.failed("set", error)
+        engine.report.failed("set", error)
         stored = False
     if stored or not keys:
         return []
@@ -92,15 +92,14 @@ def _put_plain(engine: Engine, values: Mapping[str, Any], lifetime: float) -> Fl
             else:
                 yield (storage.set_many, storage.aset_many, (items,))
         except StorageUnavailable as error:
-            engine.failed("set", error)
+            engine.report.failed("set", error)
             return False
         # The answer may have told of a clear() that others had done before.
         if all(engine.trie.valid((), stamp, key) for key, _ in items):
             break
     for key, _ in items:
         stamp_of_miss(engine.generation, key)
-        engine.counts.sets += 1
-        engine.tell_stored(key)
+        engine.report.stored(key)
     return True
 
 
@@ -112,9 +111,7 @@ def put_at_once(engine: Engine, key: str, value: Any, lifetime: float, tags: Tag
             held, thaw = storage.freeze(key, value)
             storage.set(key, engine.entry(held, thaw, (), engine.trie.position, lifetime))
             stamp_of_miss(engine.generation, key)
-            engine.counts.sets += 1
-            if engine.sinks:
-                engine.tell_stored(key)
+            engine.report.stored(key)
         elif lifetime <= 0 or not engine.set(key, value, tags or (), lifetime):
             storage.delete((key,))
     except UnsupportedValue as error:
@@ -145,7 +142,7 @@ def add(engine: Engine, key: str, value: Any, lifetime: float, tags: Tags) -> Fl
     except UnsupportedValue as error:
         raise pickling_error(error) from None
     except StorageIsFull as error:
-        engine.failed("add", error)
+        engine.report.failed("add", error)
         return False
 
 
@@ -156,7 +153,7 @@ def change(engine: Engine, key: str, function: Callable[[Any], Any]) -> Flow[Any
     except UnsupportedValue as error:
         raise pickling_error(error) from None
     except StorageIsFull as error:
-        engine.failed("update", error)
+        engine.report.failed("update", error)
         return MISSING
 
 
@@ -190,7 +187,7 @@ def remove(engine: Engine, keys: Collection[str]) -> Flow[None]:
     try:
         yield (storage.delete, storage.adelete, (list(keys),))
     except StorageUnavailable as error:
-        engine.failed("delete", error)
+        engine.report.failed("delete", error)
         yield (engine.publish, engine.apublish, ([f"{CALLS}:{key}" for key in keys],))
 
 
@@ -209,7 +206,7 @@ def move(engine: Engine, key: str, new_key: str) -> Flow[bool]:
     try:
         yield (storage.set, storage.aset, (new_key, moved))
     except (StorageUnavailable, StorageIsFull) as error:
-        engine.failed("set", error)
+        engine.report.failed("set", error)
         yield from remove(engine, [new_key])
     yield from remove(engine, [key])
     return True
@@ -223,7 +220,7 @@ def remaining(engine: Engine, key: str) -> Flow[float]:
     try:
         left: float | None = yield (storage.remaining, storage.aremaining, (key,))
     except StorageUnavailable as error:
-        engine.failed("ttl", error)
+        engine.report.failed("ttl", error)
         return 0.0
     return left or 0.0
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from zoocache_core.events import Stats
 from zoocache_core.fastpaths import Hit, no_hit
+from zoocache_core.reporting import Reporter
 from zoocache_core.sequence.base import Sequence
 from zoocache_core.settings import Settings
 from zoocache_core.storage.base import Storage
@@ -21,10 +21,7 @@ class Context:
 
     settings: Settings
     trie: PrefixTrie
-    on_evict: Callable[[int], None]
-    on_error: Callable[[str, BaseException], None]
-    on_recovery: Callable[[str], None]
-    counts: Stats
+    report: Reporter
 
 
 @dataclass(frozen=True, slots=True)

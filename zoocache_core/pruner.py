@@ -48,5 +48,5 @@ class Pruner:
             except Exception as error:  # noqa: BLE001
                 # The next run may succeed; a worker that died silently would let the trie grow.
                 if not stop.is_set():
-                    engine.failed("prune", error)
+                    engine.report.failed("prune", error)
             del engine

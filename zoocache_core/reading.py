@@ -27,7 +27,7 @@ def find_now(engine: Runtime, key: str, quiet: bool = False) -> Found | None:
     try:
         entry = engine.storage.get(key)
     except StorageUnavailable as error:
-        engine.failed("get", error)
+        engine.report.failed("get", error)
         entry = None
     if entry is not None and entry.stamp > engine.trie.position:
         engine.sequence.catch_up()
@@ -49,7 +49,7 @@ def find_many(
             else:
                 found = yield (storage.get_many, storage.aget_many, (keys,))
         except StorageUnavailable as error:
-            engine.failed("get", error)
+            engine.report.failed("get", error)
         if any(entry is not None and entry.stamp > trie.position for entry in found):
             # Somebody who knows of more invalidations than this process stored one of these.
             yield (sequence.catch_up, sequence.acatch_up, ())
@@ -82,10 +82,10 @@ def judge(engine: Runtime, key: str, entry: Entry | None, quiet: bool = False) -
                 value = entry.value()
             except Exception as error:  # noqa: BLE001
                 # Foreign, truncated or tampered bytes, or a class that no longer loads.
-                engine.failed("decode", error)
+                engine.report.failed("decode", error)
             else:
-                engine.count("hit", key)
+                engine.report.looked_up("hit", key)
                 return entry, value
     if not quiet:
-        engine.count(outcome, key)
+        engine.report.looked_up(outcome, key)
     return None

@@ -6,7 +6,6 @@ The operations a user calls are in ``engine``; this module is what the flows wor
 from __future__ import annotations
 
 import itertools
-import logging
 import math
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -16,8 +15,7 @@ from typing import Any
 
 from zoocache_core import forks
 from zoocache_core.assembly import assemble
-from zoocache_core.errors import ConfigurationError, NotConfigured, UnsupportedValue
-from zoocache_core.events import EventSink, Stats
+from zoocache_core.errors import ConfigurationError, NotConfigured
 from zoocache_core.fastpaths import Forget, Hit, local_forget, no_forget, no_hit
 from zoocache_core.flight import Flights
 from zoocache_core.flows import Step, arun, run
@@ -25,16 +23,13 @@ from zoocache_core.guards import Guard
 from zoocache_core.parts import Context
 from zoocache_core.pruner import Pruner
 from zoocache_core.reading import Found, find, find_now, judge
+from zoocache_core.reporting import Reporter
 from zoocache_core.sequence.base import Sequence as InvalidationSequence
 from zoocache_core.settings import Settings, seconds
 from zoocache_core.storage.base import Entry, Storage, Thaw
 from zoocache_core.trie import PrefixTrie
 
 __all__ = ["Runtime"]
-
-_log = logging.getLogger("zoocache")
-
-_WARNED_LIMIT = 1024
 
 _generations = itertools.count(1)
 
@@ -74,14 +69,13 @@ class Runtime:
     storage: Storage
     sequence: InvalidationSequence
     flights: Flights
-    counts: Stats
+    report: Reporter
     hit: Hit
     forget: Forget
     now: Callable[[], float]
     flight_timeout: float
     direct: bool
     generation: int
-    sinks: tuple[EventSink, ...]
 
     def __init__(self) -> None:
         self._lifecycle = threading.RLock()
@@ -93,8 +87,6 @@ class Runtime:
         self._pruner: Pruner | None = None
         self._direct_hit: Hit = no_hit
         self._position: Callable[[], int] | None = None
-        self._incidents: set[str] = set()
-        self._warned: set[str] = set()
         self._unset()
         forks.follow(self)
 
@@ -128,13 +120,10 @@ class Runtime:
             self._assemble(wanted)
 
     def _assemble(self, settings: Settings) -> None:
-        trie, counts = PrefixTrie(), Stats()
-        parts = assemble(
-            Context(settings, trie, self._evicted, self.failed, self.recovered, counts)
-        )
+        trie, report = PrefixTrie(), Reporter(settings.events)
+        parts = assemble(Context(settings, trie, report))
         self.trie = trie
-        self.counts = counts
-        self.sinks = settings.events
+        self.report = report
         self.now = settings.clock.monotonic
         self.flights = Flights(settings.clock.monotonic)
         self.flight_timeout = settings.flight_timeout
@@ -147,10 +136,8 @@ class Runtime:
         if not settings.events:
             self._direct_hit = parts.hit
             if parts.local:
-                self.forget = local_forget(trie, settings.clock, counts)
+                self.forget = local_forget(trie, settings.clock, report.counts)
         self._default_ttl = settings.default_ttl
-        self._incidents.clear()
-        self._warned.clear()
         # Last: whoever sees the settings may use everything.
         self.settings = settings
         self._choose_hit()
@@ -240,16 +227,12 @@ class Runtime:
 
     def publish(self, tags: Sequence[str], strict: bool = False) -> bool:
         """Invalidate ``tags`` (``""`` is everything) without validating them."""
-        self.counts.invalidations += 1
-        if self.sinks:
-            self._announce(tags)
+        self.report.invalidated(tags)
         return self.sequence.publish(tags, strict)
 
     async def apublish(self, tags: Sequence[str], strict: bool = False) -> bool:
         """:meth:`publish` for asynchronous callers."""
-        self.counts.invalidations += 1
-        if self.sinks:
-            self._announce(tags)
+        self.report.invalidated(tags)
         return await self.sequence.apublish(tags, strict)
 
     def prune(self, max_age_secs: float | timedelta) -> int:
@@ -260,10 +243,6 @@ class Runtime:
         """
         age = 0.0 if max_age_secs == 0 else seconds(max_age_secs, "max_age_secs")
         return self.sequence.prune(self.now() - age, age)
-
-    def _announce(self, tags: Sequence[str]) -> None:
-        for sink in self.sinks:
-            sink.invalidate(tags)
 
     # Database transactions
 
@@ -315,65 +294,6 @@ class Runtime:
     def uncommitted(self) -> bool:
         """Whether a transaction of this context forbids storing anything."""
         return any(guard.uncommitted() for guard in self.guards)
-
-    # Counting and complaining
-
-    def count(self, outcome: str, key: str) -> None:
-        """Count a lookup that ended as ``hit``, ``miss`` or ``stale``."""
-        if outcome == "hit":
-            self.counts.hits += 1
-        else:
-            self.counts.misses += 1
-            self.counts.stale += outcome == "stale"
-        for sink in self.sinks:
-            getattr(sink, outcome)(key)
-
-    def tell_stored(self, key: str) -> None:
-        """Tell the sinks of a stored entry."""
-        for sink in self.sinks:
-            sink.set(key)
-
-    def _evicted(self, count: int) -> None:
-        self.counts.evictions += count
-        for sink in self.sinks:
-            sink.evict(count)
-
-    def failed(self, operation: str, error: BaseException) -> None:
-        """Count a failure the caller does not see; log the first of an incident."""
-        counts, sinks = self.counts, self.sinks
-        # A part that is being closed may have to tell of something still.
-        if counts is not _UNSET and sinks is not _UNSET:
-            counts.errors += 1
-            for sink in sinks:
-                sink.error(operation, error)
-        if operation not in self._incidents:
-            self._incidents.add(operation)
-            _log.warning(
-                "Cache operation %r failed, continuing without it: %s: %s",
-                operation,
-                type(error).__name__,
-                error,
-            )
-
-    def recovered(self, operation: str) -> None:
-        """End an incident: the next failure of ``operation`` is logged again."""
-        if operation in self._incidents:
-            self._incidents.discard(operation)
-            _log.warning("Cache operation %r works again.", operation)
-
-    def warn_uncacheable(self, key: str, error: UnsupportedValue) -> None:
-        """Count a value that cannot be stored; log once per function."""
-        self.counts.errors += 1
-        for sink in self.sinks:
-            sink.error("freeze", error)
-        function = key.partition(":")[0]
-        self.warn_once(function, f"The result of {function} is returned but not cached: {error}")
-
-    def warn_once(self, subject: str, message: str) -> None:
-        """Log a warning, but only the first one about its subject."""
-        if subject not in self._warned and len(self._warned) < _WARNED_LIMIT:
-            self._warned.add(subject)
-            _log.warning(message)
 
 
 def _differences(old: Settings, new: Settings) -> str:

@@ -29,7 +29,7 @@ def take_turn(engine: Runtime, leases: Leases, key: str) -> Flow[tuple[Any, Foun
         try:
             lease = yield (leases.acquire, leases.aacquire, (key,))
         except StorageUnavailable as error:
-            engine.failed("lease", error)
+            engine.report.failed("lease", error)
             return None, None
         if lease is None:
             left = deadline - time.monotonic()
@@ -54,4 +54,4 @@ def give_back(engine: Runtime, key: str, lease: Any) -> Flow[None]:
         yield (leases.release, leases.arelease, (key, lease))
     except StorageUnavailable as error:
         # It ends by itself.
-        engine.failed("lease", error)
+        engine.report.failed("lease", error)

@@ -84,11 +84,10 @@ def set_many(
         else:
             yield (storage.set_many, storage.aset_many, (items,))
     except StorageUnavailable as error:
-        engine.failed("set", error)
+        engine.report.failed("set", error)
         return False
     for key, _ in items:
-        engine.counts.sets += 1
-        engine.tell_stored(key)
+        engine.report.stored(key)
     return len(items) == len(values)
 
 
@@ -129,7 +128,7 @@ def touch(engine: Runtime, key: str, ttl: Ttl) -> Flow[bool]:
     try:
         found: bool = yield (storage.touch, storage.atouch, (checked_key(key), lifetime))
     except StorageUnavailable as error:
-        engine.failed("touch", error)
+        engine.report.failed("touch", error)
         return False
     return found
 
@@ -139,7 +138,7 @@ def delete(engine: Runtime, key: str) -> Flow[bool]:
     try:
         removed: int = yield (storage.delete, storage.adelete, ([checked_key(key)],))
     except StorageUnavailable as error:
-        engine.failed("delete", error)
+        engine.report.failed("delete", error)
         return False
     return removed > 0
 
@@ -151,7 +150,7 @@ def clear(engine: Runtime) -> Flow[None]:
         yield (storage.clear, storage.aclear, ())
     except StorageUnavailable as error:
         # The entries are invalid already; only their space is not given back yet.
-        engine.failed("clear", error)
+        engine.report.failed("clear", error)
 
 
 def checked_key(key: str) -> str:

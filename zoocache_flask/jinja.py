@@ -131,7 +131,7 @@ def _watched(name: object) -> Iterator[None]:
         return
     found = ", ".join(sorted(reads)) or reads.refusal
     reason = f"fragment {name!r} reads {found} and is not told apart by any value"
-    scope.engine.warn_once(
+    scope.engine.report.warn_once(
         f"fragment {name!r}",
         f"The template {reason}: it is rendered each time. Name what it depends on, as in "
         f"{{% zoocache {name!r}, current_user.id %}}.",

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoocache_core.events import Stats
 from zoocache_core.lease import Lease
 from zoocache_core.parts import Context
+from zoocache_core.reporting import Reporter
 from zoocache_core.settings import Settings
 from zoocache_core.storage.base import Entry
 from zoocache_core.storage.memory import MemoryStorage
@@ -84,7 +84,7 @@ class Cache:
         self.lease.renew(self.clock.monotonic())
         self.far = Far(self.trie, self.clock)
         settings = Settings(clock=self.clock, max_staleness=TERM)
-        context = Context(settings, self.trie, nothing, nothing, nothing, Stats())
+        context = Context(settings, self.trie, Reporter())
         follow = nothing if strong else None
         self.near = NearStorage(self.far, self.lease, context, max_entries, follow)
         self.hit = self.near.hot_path()

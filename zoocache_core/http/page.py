@@ -172,7 +172,7 @@ class PageCache:
         try:
             visit.primary = self._view.primary_key(visit.request)
         except UnsupportedValue as error:
-            visit.engine.warn_uncacheable(f"{self._view.name}:", error)
+            visit.engine.report.uncacheable(f"{self._view.name}:", error)
             return str(error)
         return None
 

@@ -30,7 +30,7 @@ def build(context: Context) -> Parts:
     """
     settings, trie = context.settings, context.trie
     address = Address.of(settings.storage_url or "", settings.socket_timeout)
-    link, keys = Link(address, context.on_recovery), Keys(settings.prefix)
+    link, keys = Link(address, context.report.recovered), Keys(settings.prefix)
     if settings.bus_url is not None:
         other = Address.of(settings.bus_url, settings.socket_timeout)
         if not other.same_server(address):
@@ -40,13 +40,13 @@ def build(context: Context) -> Parts:
                 return Parts(storage, numbers, local=False, position=numbers.position)
             near = NearStorage(storage, lease, context, settings.near_max_entries)
             return Parts(near, numbers, local=False, hit=near.hot_path(), position=numbers.position)
-    authority = Authority(link, keys, trie, settings.clock, context.on_error)
+    authority = Authority(link, keys, trie, settings.clock, context.report.failed)
     storage = RedisStorage(link, keys, authority, context)
     if settings.near_max_entries is None:
-        sequence = RedisSequence(authority, trie, context.on_error)
+        sequence = RedisSequence(authority, trie, context.report.failed)
         return Parts(storage, sequence, local=False, position=sequence.position)
     lease = Lease(settings.clock, settings.max_staleness)
     follower = follow(context, authority, lease)
-    followed = FollowedSequence(authority, follower, trie, context.on_error)
+    followed = FollowedSequence(authority, follower, trie, context.report.failed)
     near = NearStorage(storage, lease, context, settings.near_max_entries, follower.ensure)
     return Parts(near, followed, local=False, hit=near.hot_path(), position=followed.position)

@@ -50,8 +50,8 @@ class LmdbSequence:
         self._database = home.tags
         self._trie = context.trie
         self._now = context.settings.clock.monotonic
-        self._on_error = context.on_error
-        self._on_recovery = context.on_recovery
+        self._on_error = context.report.failed
+        self._on_recovery = context.report.recovered
         self._table = _table_of(home)
         home.renewed.append(self._renewed)
         self._waiting: tuple[str, ...] = ()

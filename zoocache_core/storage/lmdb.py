@@ -66,17 +66,17 @@ class LmdbStorage:
         self.peek: Callable[[str], Entry | None] = _nothing
         self._leases = FileLeases(home.directory / "leases")
         self.leases: Leases | None = self._leases
-        self.memo = Memo(self._codec.loads, settings.tti_flush_secs, context.on_error)
+        self.memo = Memo(self._codec.loads, settings.tti_flush_secs, context.report.failed)
         maker = RoomMaker(
             home.entries,
             self.memo,
             settings.clock,
             settings.max_entries,
-            context.on_evict,
+            context.report.evicted,
             settings.cull_frequency,
         )
         self._writer = writer = LmdbWriter(home.entries, self.memo, settings.clock, maker)
-        self._on_error = context.on_error
+        self._on_error = context.report.failed
         self.look_at = -math.inf
         home.renewed.append(self._renewed)
         self._set_origin()

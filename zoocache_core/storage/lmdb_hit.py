@@ -33,7 +33,7 @@ def lmdb_hit(
     """
     entries, tags, memo = home.entries, home.tags, storage.memo
     remembered, recall, ready = memo.get, memo.recall, memo.ready
-    trie, counts = context.trie, context.counts
+    trie, counts = context.trie, context.report.counts
     valid = trie.valid
     now = context.settings.clock.monotonic
     sliding = context.settings.read_extend_ttl

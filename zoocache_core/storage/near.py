@@ -73,7 +73,7 @@ class NearStorage:
         """Hits on copies, for ``parts.Parts``."""
         context = self._context
         return leased_hit(
-            self.peek, self._lease, self._trie, context.settings.clock, False, context.counts
+            self.peek, self._lease, self._trie, context.settings.clock, False, context.report.counts
         )
 
     def freeze(self, key: str, value: Any) -> Frozen:

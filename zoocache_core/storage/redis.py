@@ -69,7 +69,7 @@ class RedisStorage:
         self._now = settings.clock.monotonic
         self._sliding = settings.read_extend_ttl
         self._flush_secs = settings.tti_flush_secs
-        self._on_error = context.on_error
+        self._on_error = context.report.failed
 
     def freeze(self, key: str, value: Any) -> Frozen:
         return self._codec.dumps(value, key), partial(self._codec.loads, key=key)

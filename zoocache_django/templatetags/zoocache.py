@@ -97,7 +97,7 @@ class _Fragment(template.Node):
             self._key(context), make, deps=as_deps(tags), ttl=ttl, admit=lambda _: not private
         )
         if private:
-            engine.warn_once(
+            engine.report.warn_once(
                 f"fragment:{self._name}",
                 f"The template fragment {self._name!r} is not cached: it {private[0]}.",
             )
