@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.measure import ContenderFailed, ask
+from benchmarks.measure import HERE, ContenderFailed, Worker, ask
 from benchmarks.report import markdown
-from benchmarks.run import suites
+from benchmarks.run import REDIS, suites
+from benchmarks.worker import load
+from tests.servers.redis import RedisServer
 
 
 def question(directory: Path, source: str) -> Path:
@@ -92,3 +94,16 @@ def test_a_contender_that_fails_ends_the_run(tmp_path: Path) -> None:
 
 def test_the_questions_of_the_suites_are_found() -> None:
     assert {"hit", "miss", "get", "set", "invalidate", "memory"} <= set(suites()["core"])
+
+
+@pytest.mark.parametrize(
+    "question", sorted((HERE / "django").glob("[!_]*.py")), ids=lambda p: p.stem
+)
+def test_the_questions_about_django_can_be_asked(
+    question: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(REDIS, redis_server.url)
+    # A contender ends if what it is to measure is not cached, or gives something else.
+    for variant in (list(load(question).VARIANTS)[0], list(load(question).VARIANTS)[-1]):
+        with Worker(question, "ours", variant) as worker:
+            assert worker.run(2) > 0
