@@ -26,16 +26,16 @@ __all__ = ["ADDRESS", "Reads", "evaluated", "watched"]
 class _WatchedHeaders(HttpHeaders):
     """``request.headers`` that tells which headers are looked at."""
 
-    def __init__(self, environ: dict[str, Any], reads: Reads) -> None:
-        super().__init__(environ)
-        self._reads = reads
+    def __init__(self, environ: WatchedDict) -> None:
+        super().__init__(environ.unwatched())
+        self._environ = environ
 
     def __getitem__(self, name: str) -> str:
-        self._reads.note_environ(self.to_wsgi_name(name))
+        self._environ.one(self.to_wsgi_name(name))
         return super().__getitem__(name)
 
     def __iter__(self) -> Iterator[str]:
-        self._reads.note_everything()
+        self._environ.everything()
         return super().__iter__()
 
 
@@ -52,7 +52,7 @@ def watched(request: HttpRequest, reads: Reads) -> Iterator[None]:
     attributes: dict[str, Any] = {
         "COOKIES": seen_cookies,
         "META": seen_environ,
-        "headers": _WatchedHeaders(environ, reads),
+        "headers": _WatchedHeaders(seen_environ),
         **_watched_account(request, reads),
     }
     before = {name: getattr(request, name) for name in attributes}

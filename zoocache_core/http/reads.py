@@ -105,25 +105,38 @@ for _name in (
 
 
 class WatchedDict(WatchedMapping, dict[str, Any]):
-    """A copy of a dict that tells which of its keys are looked at."""
+    """A copy of a dict that tells which of its keys are looked at.
+
+    The copy of another ``WatchedDict``, made for a part of a page, tells that one as well.
+    """
 
     def __init__(
         self, content: dict[str, Any], one: Callable[[Any], None], everything: Callable[[], None]
     ) -> None:
-        super().__init__(content)
         self.tell_one = one
         self.tell_everything = everything
+        self._outer = content if isinstance(content, WatchedDict) else None
+        super().__init__(content if self._outer is None else self._outer.unwatched())
 
     def one(self, key: Any) -> None:
         self.tell_one(key)
+        if self._outer is not None:
+            self._outer.one(key)
 
     def everything(self) -> None:
         self.tell_everything()
+        if self._outer is not None:
+            self._outer.everything()
+
+    def unwatched(self) -> dict[str, Any]:
+        """A plain copy, made without telling anybody."""
+        # Even dict's own copy() asks an overridden keys().
+        return dict(dict.items(self))
 
     def copied_back(self, content: dict[str, Any]) -> dict[str, Any]:
         """``content``, with what was written here meanwhile."""
-        now = dict.copy(self)
-        if now != content:
-            content.clear()
-            content.update(now)
+        now = self.unwatched()
+        if dict.__ne__(now, content):
+            dict.clear(content)
+            dict.update(content, now)
         return content
