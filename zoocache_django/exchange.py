@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
+from functools import lru_cache
 from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.request import HttpHeaders
-from django.http.response import HttpResponseBase
+from django.http.response import HttpResponseBase, ResponseHeaders
 from django.utils import timezone, translation
 
 from zoocache_core.encoding import encode
@@ -95,7 +96,7 @@ class DjangoRequest:
         environ = self.http.META
         if name == ADDRESS:
             return f"{environ.get('REMOTE_ADDR', '')} {environ.get('REMOTE_USER', '')}"
-        value: str | None = environ.get(HttpHeaders.to_wsgi_name(name))
+        value: str | None = environ.get(_environ_name(name))
         return value
 
     def cookie(self, name: str) -> str | None:
@@ -164,6 +165,9 @@ class DjangoRequest:
         return own if isinstance(own, int) else 500
 
 
+# Half a dozen are looked for in each request, always the same ones.
+_environ_name: Final = lru_cache(maxsize=256)(HttpHeaders.to_wsgi_name)
+
 _STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (Http404, 404),
     (PermissionDenied, 403),
@@ -201,11 +205,21 @@ def response_to(answer: Answer[HttpResponseBase]) -> HttpResponseBase:
         for name, value in answer.headers:
             answer.live.headers[name] = value
         return answer.live
-    response = HttpResponse(answer.body, status=answer.status)
-    del response.headers["Content-Type"]
+    # Any type, for Django would else look up the default one; the page has its own.
+    response = HttpResponse(answer.body, "text/html", answer.status)
+    response.headers = headers = ResponseHeaders({})
     for name, value in answer.headers:
-        if name.lower() == "set-cookie":
+        lowered = name.lower()
+        if lowered == "set-cookie":
             response.cookies.load(value)
+        elif _KNOWS_HEADERS and (text := name + value).isascii() and text.isprintable():
+            # Django has neither to encode it nor to refuse it.
+            headers._store[lowered] = name, value
         else:
-            response.headers[name] = value
+            headers[name] = value
     return response
+
+
+_KNOWS_HEADERS: Final = vars(ResponseHeaders({"Name": "value"})) == {
+    "_store": {"name": ("Name", "value")}
+}

@@ -62,7 +62,9 @@ def _served(through: str, view: Any, runs: int | None = 1) -> dict[str, Any]:
 def _environ() -> dict[str, Any]:
     from django.test import RequestFactory
 
-    environ: dict[str, Any] = RequestFactory()._base_environ(PATH_INFO="/animals/7/")
+    environ: dict[str, Any] = RequestFactory()._base_environ(
+        PATH_INFO="/animals/7/", HTTP_HOST="testserver"
+    )
     return environ
 
 

@@ -21,7 +21,7 @@ def key(visitor: Visitor, view: str = "view", **options: Any) -> str:
 
 
 # Texts that are likely to collide if anything is merely glued together.
-part = st.text("a1:,-&=%/? \0é", max_size=4)
+part = st.text("a1:,-&=%/? \0é\udcff", max_size=4)
 maybe = st.none() | part
 visitors = st.builds(
     Visitor,
@@ -95,6 +95,7 @@ def test_each_set_of_variations_has_a_key_of_its_own(visitor):
 @example(["", "a"], ["a", ""])
 @example(["-"], [None])
 @example(["a-"], ["a", None])
+@example(["\udcff", None], ["\udcff", "-"])
 def test_a_digest_keeps_its_parts_apart(one, other):
     assert (digest(one) == digest(other)) == (one == other)
 

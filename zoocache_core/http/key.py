@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from urllib.parse import unquote_to_bytes
 
+import msgspec
+
 from zoocache_core.encoding import encode
 from zoocache_core.http.message import PageRequest
 from zoocache_core.http.policy import PagePolicy
@@ -47,8 +49,18 @@ _RULES = (
 
 def digest(parts: Iterable[str | None]) -> str:
     """A hash of `parts` in their order: equal only for equal parts."""
-    framed = "".join(["-" if part is None else f"{len(part)}:{part}" for part in parts])
-    return blake2b(framed.encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
+    listed = list(parts)
+    try:
+        # MessagePack writes the length of each string before it.
+        framed = _pack(listed)
+    except UnicodeEncodeError:
+        # Surrogates; begins with a digit or "-", as no array of MessagePack does.
+        written = "".join(["-" if part is None else f"{len(part)}:{part}" for part in listed])
+        framed = written.encode("utf-8", "surrogatepass")
+    return blake2b(framed, digest_size=24).hexdigest()
+
+
+_pack = msgspec.msgpack.Encoder().encode
 
 
 def named_variations(policy: PagePolicy) -> Variations:
@@ -94,16 +106,16 @@ def primary_key_of(view: str, policy: PagePolicy) -> Callable[[PageRequest], str
     include_host, own_key = policy.include_host, policy.key is not None
     query_of = _query_filter(policy, policy.sort_query)
 
-    def place(request: PageRequest) -> list[str | None]:
-        if own_key:
-            return ["key", request.key()]
-        host = f"{request.scheme}://{request.host}".lower() if include_host else None
-        query = request.query
-        return [host, request.path, query_of(query) if query else ""]
-
     def primary_key(request: PageRequest) -> str:
         # The method class comes first: GET answers HEAD too, and nothing else is ever stored.
-        parts = ["GET", rules, *place(request), request.language, request.timezone]
+        parts: list[str | None] = ["GET", rules]
+        if own_key:
+            parts += ("key", request.key())
+        else:
+            host = f"{request.scheme}://{request.host}".lower() if include_host else None
+            query = request.query
+            parts += (host, request.path, query_of(query) if query else "")
+        parts += (request.language, request.timezone)
         arguments = request.arguments
         if arguments:
             parts.append(encode(dict(arguments)))

@@ -24,6 +24,7 @@ _CONDITIONS: Final = frozenset({"HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE"})
 _HOST_KEYS: Final = frozenset(
     {"HTTP_HOST", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT", "HTTP_X_FORWARDED_PROTO"}
 )
+_CONDITIONS_AND_HOST: Final = _CONDITIONS | _HOST_KEYS
 
 _UNPREFIXED: Final = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
 
@@ -40,7 +41,7 @@ class Reads(set[str]):
         self.active = False
         self.refusal: str | None = None
         self.parent = parent
-        self._unrecorded = _CONDITIONS | (_HOST_KEYS if include_host else frozenset())
+        self._unrecorded = _CONDITIONS_AND_HOST if include_host else _CONDITIONS
 
     def note(self, read: str) -> None:
         """Record one read."""

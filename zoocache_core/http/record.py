@@ -250,16 +250,17 @@ def answer(
 
 def _moving(page: Page, policy: PagePolicy, now: float, outcome: PageOutcome) -> Headers:
     """The headers that differ from answer to answer."""
-    age = int(page.age(now))
-    served = (
-        (("Age", str(age)), ("X-Cache", outcome)) if outcome != "MISS" else (("X-Cache", outcome),)
-    )
+    lived = page.age(now)
+    age = int(lived)
+    served: Headers = (("X-Cache", outcome),)
+    if outcome != "MISS":
+        served = (("Age", str(age)), *served)
     if page.client is None:
         return served
     prefix, for_browser = page.client, policy.browser_ttl
     if for_browser is None:
         return (("Cache-Control", prefix), *served) if prefix else served
-    left = -page.overdue(now)
+    left = math.inf if page.ttl is None else page.ttl - lived
     if for_browser == "ttl":
         keep = 0.0 if page.ttl is None else left
     else:
