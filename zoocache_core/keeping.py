@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zoocache_core.atomic import add_entry
-from zoocache_core.deps import Scope
+from zoocache_core.deps import Scope, activate
 from zoocache_core.errors import StorageIsFull, UnsupportedValue
 from zoocache_core.flows import Flow
 from zoocache_core.storage.base import Entry, StorageUnavailable
@@ -35,6 +35,8 @@ def _entry(engine: Runtime, request: Call, scope: Scope, value: Any) -> Entry | 
         return None
     if request.admit is not None and not request.admit(value):
         return None
+    # What is lazy (a queryset that the function returned) reads its data when it is frozen.
+    activate(scope)
     try:
         held, thaw = engine.storage.freeze(request.key, value)
     except UnsupportedValue as error:
@@ -42,10 +44,14 @@ def _entry(engine: Runtime, request: Call, scope: Scope, value: Any) -> Entry | 
             raise
         engine.report.uncacheable(request.key, error)
         return None
+    finally:
+        activate(scope.parent)
     ttl = request.ttl(value) if callable(request.ttl) else request.ttl
-    if request.tracked:
-        return engine.entry(held, thaw, tuple(scope.deps), scope.stamp, ttl)
-    return engine.entry(held, thaw, tuple(request.deps), engine.present(), ttl)
+    if not request.tracked:
+        return engine.entry(held, thaw, tuple(request.deps), engine.present(), ttl)
+    if scope.forbidden is not None:
+        return None
+    return engine.entry(held, thaw, tuple(scope.deps), scope.stamp, ttl)
 
 
 def _store(engine: Runtime, key: str, entry: Entry) -> Flow[None]:

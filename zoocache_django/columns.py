@@ -21,7 +21,7 @@ from django.db.models.fields.related_lookups import (
     RelatedLessThan,
     RelatedLessThanOrEqual,
 )
-from django.db.models.lookups import Lookup
+from django.db.models.lookups import IsNull, Lookup
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import WhereNode
 
@@ -115,10 +115,21 @@ def _compares_plainly(node: Any) -> bool:
     kind = type(node)
     return (
         isinstance(node, Lookup)
-        and (kind.__module__ == "django.db.models.lookups" or kind in _RELATED_LOOKUPS)
+        and _is_djangos(kind)
         and type(node.lhs) is Col
         and _column_text(node.lhs.target, node.lhs.output_field) is not None
+        and _is_djangos(_lookup_of_values(node))
         and not isinstance(node.lhs.output_field, _TIMES)
         and not getattr(node, "bilateral_transforms", None)
         and node.rhs_is_direct_value()
     )
+
+
+def _is_djangos(kind: Any) -> bool:
+    return bool(kind.__module__ == "django.db.models.lookups" or kind in _RELATED_LOOKUPS)
+
+
+def _lookup_of_values(node: Any) -> Any:
+    """The kind of lookup that the same call would make with another value: ``name=None`` asks
+    whether it is null, and any other name whether it is equal."""
+    return node.lhs.output_field.get_lookup("exact") if type(node) is IsNull else type(node)

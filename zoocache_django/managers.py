@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Final
 
 from django.db import models
 
-from zoocache_django.querysets import CachedQuerySet, Caching, Ttl
+from zoocache_django.querysets import CachedQuerySet, Caching, Ttl, cached_class
 from zoocache_django.recipes import EMPTY
 
 __all__ = ["ZooCacheManager"]
+
+_ALL_OBJECTS: Final = models.Manager.get_queryset
 
 
 class ZooCacheManager(models.Manager.from_queryset(CachedQuerySet)):  # type: ignore[misc]
@@ -35,9 +37,24 @@ class ZooCacheManager(models.Manager.from_queryset(CachedQuerySet)):  # type: ig
 
     def get_queryset(self) -> CachedQuerySet[Any]:
         """All objects, cached."""
-        queryset: Any = super().get_queryset()
-        queryset._caching, queryset._recipe = self._caching, EMPTY
+        all_objects: Any = super().get_queryset
+        queryset: Any = all_objects()
+        queryset._caching = self._caching
+        if "instance" in self.__dict__:
+            # A manager of related objects, which Django makes of the default one's class alone.
+            default = self.model._default_manager
+            queryset._caching = getattr(default, "_caching", self._caching)
+        # Of a manager beside this one in a class's bases nobody knows what it leaves out.
+        queryset._recipe = EMPTY if all_objects.__func__ is _ALL_OBJECTS else None
         return queryset  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_queryset(cls, queryset_class: Any, class_name: str | None = None) -> Any:
+        """A class of managers whose querysets can do what those of ``queryset_class`` can."""
+        return super().from_queryset(
+            cached_class(queryset_class),
+            class_name or f"{cls.__name__}From{queryset_class.__name__}",
+        )
 
     def contribute_to_class(self, cls: type[models.Model], name: str) -> None:
         """Become the attribute ``name`` of the model."""

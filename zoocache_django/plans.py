@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
 import django
 from django.core.exceptions import EmptyResultSet, FullResultSet
-from django.db import models
+from django.db import connections, models
 from django.db.models.sql.query import Query
 
 from zoocache_core import UnsupportedValue
@@ -127,7 +128,7 @@ def plan_for(
     compiler, made = found
     columns = fields_text(compiler.select)
     plain = recipe is not None and columns is not None and is_plain(query)
-    base = _key(owner, using, "rows", made, columns, plain)
+    base = _key(owner, using, "rows", made, columns, recipe if plain else None)
     if base is None:
         return None
     plan = Plan(
@@ -144,10 +145,11 @@ def plan_for(
     return plan, base
 
 
-def key_for(
-    owner: Any, query: Query, using: str, recipe: Recipe | None, kind: str, detail: str = ""
-) -> str | None:
-    """The key of what is computed from the rows of a query, or ``None`` if it is not cached."""
+def key_for(owner: Any, query: Query, using: str, recipe: Recipe | None, kind: str) -> str | None:
+    """The key of what is computed from the rows of a query, or ``None`` if it is not cached.
+
+    ``kind`` says all of what is computed from them.
+    """
     known, key = remembered(owner, using, recipe, kind)
     if known is not None:
         return key
@@ -155,7 +157,7 @@ def key_for(
     if found is None:
         return None
     plain = recipe is not None and is_plain(query)
-    base = _key(owner, using, kind + detail, found[1], "", plain)
+    base = _key(owner, using, kind, found[1], "", recipe if plain else None)
     if base is not None and plain and recipe is not None:
         _remember((owner, using, recipe.shape, kind), base)
         return f"{base}{encode(recipe.values)}"
@@ -163,22 +165,27 @@ def key_for(
 
 
 def _key(
-    owner: Any, using: str, kind: str, made: Made, columns: str | None, plain: bool
+    owner: Any, using: str, kind: str, made: Made, columns: str | None, recipe: Recipe | None
 ) -> str | None:
+    """What the key of a query begins with or, without a ``recipe``, all of it."""
     model, detail = owner
     sql, params = made
     try:
-        # Those of a plain query are among the values of its recipe, which follow.
-        values = "" if plain else encode(params)
+        # The values of a recipe follow, in the order in which they were written. That need not be
+        # the order of the parameters, so its shape counts, which says what each value is for.
+        values = encode(params if recipe is None else recipe.shape)
     except UnsupportedValue:
         return None
-    # Which release converts the values, and by which fields, is not in the SQL.
-    text = _LIMITS.sub(r"\1", sql) if plain else sql
-    parts = (django.get_version(), using, kind, text, values, columns, _fields_of(model), detail)
+    text = sql if recipe is None else _LIMITS.sub(r"\1", sql)
+    # Which release converts the values, by which fields and in which zone, is not in the SQL.
+    connection = connections[using]
+    conversion = django.get_version(), connection.vendor, connection.timezone, _fields_of(model)
+    parts = (using, kind, text, values, columns, detail, conversion)
     digest = blake2b(encode(parts).encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
     return f"{model._meta.label_lower}.queryset:{digest}:"
 
 
+@lru_cache(maxsize=1024)
 def _fields_of(model: type[models.Model]) -> str:
     return ",".join(f"{field.attname}={field_text(field)}" for field in model._meta.concrete_fields)
 

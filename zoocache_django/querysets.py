@@ -20,23 +20,22 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from functools import lru_cache, partial, wraps
 from itertools import islice
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import connections, models
+from django.db import models
 from django.db.models.query import ModelIterable, prefetch_related_objects
 
 from zoocache_core import Engine
 from zoocache_core.calls import pass_outward
 from zoocache_core.deps import current_scope
 from zoocache_core.settings import seconds
-from zoocache_django import conf, patches, plans
-from zoocache_django.expressions import expressions_text
+from zoocache_django import aggregates, conf, overriding, patches, plans
 from zoocache_django.prefetching import through_the_cache
 from zoocache_django.recipes import METHODS, Recipe, followed_by
 from zoocache_django.replays import executed, play
 
-__all__ = ["CachedQuerySet", "Caching", "Ttl"]
+__all__ = ["CachedQuerySet", "Caching", "Ttl", "cached_class"]
 
 _M = TypeVar("_M", bound=models.Model, covariant=True)
 Ttl = float | timedelta | None
@@ -70,7 +69,7 @@ class Caching(NamedTuple):
             return queryset
         cached = queryset._chain()
         kind: Any = type(queryset)
-        cached.__class__ = _cached_class(kind)
+        cached.__class__ = cached_class(kind)
         cached._caching = self
         cached._prefetch_related_lookups = tuple(
             through_the_cache(queryset.model, queryset._prefetch_related_lookups, self)
@@ -84,6 +83,10 @@ class CachedQuerySet(models.QuerySet[_M, Any]):
 
     _caching: Caching | None = None
     _recipe: Recipe | None = None
+    _beneath: ClassVar[frozenset[str]] = frozenset()
+    """What a class of the application does in its own way, and this one must not do instead."""
+    _remembers: ClassVar[bool] = True
+    """Whether calls mean to every instance what they mean to Django's class."""
 
     # Django's own, which its stubs leave out.
     _prefetch_related_lookups: tuple[Any, ...]
@@ -93,6 +96,7 @@ class CachedQuerySet(models.QuerySet[_M, Any]):
     _result_cache: list[Any] | None
     _query: Any
     _deferred_filter: Any
+    _sticky_filter: bool
 
     def cached(self, ttl: Ttl = None, prefix: str = "") -> CachedQuerySet[_M]:
         """This queryset, its results cached until its rows change.
@@ -115,6 +119,10 @@ class CachedQuerySet(models.QuerySet[_M, Any]):
         clone: CachedQuerySet[_M] = self._chain()  # type: ignore[attr-defined]
         clone._caching = None
         return clone
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._beneath, cls._remembers = overriding.judge(cls, CachedQuerySet)
 
     @property
     def query(self) -> Any:
@@ -187,10 +195,10 @@ class CachedQuerySet(models.QuerySet[_M, Any]):
         ``asked`` gives the queryset whose results they are, if it is another one, with ``recipe``.
         """
         caching = self._caching
-        if caching is None or not self._may_be_cached():
+        if caching is None or not self._may_be_cached() or "_fetch_all" in self._beneath:
             return None
         engine, using, owner = conf.engine(), self.db, (self.model, caching)
-        recipe = recipe or self._recipe
+        recipe = recipe or self._known()
         plan, key = plans.remembered(owner, using, recipe, "rows")
         found = None
         if plan is None:
@@ -221,10 +229,15 @@ class CachedQuerySet(models.QuerySet[_M, Any]):
         # and written, nothing would ever be forgotten.
         return self._caching is not None and not self._for_write and patches.installed()
 
+    def _known(self) -> Recipe | None:
+        """The recipe, if it says all."""
+        return self._recipe if self._remembers and not self._sticky_filter else None
+
     def get(self, *args: Any, **kwargs: Any) -> Any:
         """The one object that matches."""
-        if self._recipe is not None and kwargs and not args:
-            recipe = followed_by(self._recipe, "get", args, kwargs)
+        known = self._known()
+        if known is not None and kwargs and not args:
+            recipe = followed_by(known, "get", args, kwargs)
             if recipe is not None:
                 found = self._got(recipe, kwargs)
                 if found is not None:
@@ -262,10 +275,10 @@ class CachedQuerySet(models.QuerySet[_M, Any]):
         return self._summary("exists", super().exists)  # type: ignore[no-any-return]
 
     def _summary(self, kind: str, compute: Callable[[], Any]) -> Any:
-        if self._caching is None or not self._may_be_cached():
+        if self._caching is None or not self._may_be_cached() or kind in self._beneath:
             return compute()
         owner, recipe = (self.model, self._caching), self._recipe
-        key = plans.key_for(owner, _resolved(self), self.db, recipe, kind)
+        key = plans.key_for(owner, _resolved(self), self.db, self._known(), kind)
         if key is None:
             return compute()
         try:
@@ -276,28 +289,16 @@ class CachedQuerySet(models.QuerySet[_M, Any]):
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The values of aggregates over the objects."""
         compute = partial(super().aggregate, *args, **kwargs)
-        if self._caching is None or not self._may_be_cached():
+        if self._caching is None or not self._may_be_cached() or "aggregate" in self._beneath:
             return compute()
-        text, using = expressions_text(args, kwargs), self.db
-        owner = self.model, self._caching
-        key = text and plans.key_for(owner, _resolved(self), using, None, "aggregate", text)
-        if not key:
+        owner, recipe = (self.model, self._caching), self._recipe
+        key = aggregates.key_for(owner, _resolved(self), self.db, self._known(), args, kwargs)
+        if key is None:
             return compute()
-        volatile: list[str] = []
-
-        def noticing(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-            if plans.is_volatile(sql, params or ()):
-                volatile.append(sql)
-            return execute(sql, params, many, context)
-
-        def read() -> Any:
-            # The SQL of the aggregates themselves is not known before.
-            with connections[using].execute_wrapper(noticing):
-                return compute()
-
-        found: dict[str, Any] = _value(
-            conf.engine(), key, read, self._caching.ttl, lambda _: not volatile
-        )
+        try:
+            found: dict[str, Any] = _value(conf.engine(), key, compute, self._caching.ttl)
+        finally:
+            self._recipe = recipe
         return found
 
 
@@ -313,11 +314,10 @@ def _value(
     key: str,
     compute: Callable[[], Any],
     ttl: float | None,
-    admit: Callable[[Any], bool] | None = None,
 ) -> Any:
     entry = engine.hit(key)
     if entry is None:
-        return engine.fetch(key, compute, ttl=ttl, admit=admit)
+        return engine.fetch(key, compute, ttl=ttl)
     scope = current_scope()
     if scope is not None:
         pass_outward(scope, entry.deps, key)
@@ -329,13 +329,13 @@ def _followed_by_recipe(name: str) -> Callable[..., Any]:
 
     @wraps(original)
     def method(self: CachedQuerySet[Any], *args: Any, **kwargs: Any) -> Any:
-        recipe = self._recipe
+        recipe, known = self._recipe, self._known()
         # Not the original itself, which is the next class's: a custom queryset may override it.
         result = getattr(super(CachedQuerySet, self), name)(*args, **kwargs)
         if recipe is not None:
             self._recipe = recipe
-            if result is not self and isinstance(result, CachedQuerySet):
-                result._recipe = followed_by(recipe, name, args, kwargs)
+            if known is not None and result is not self and isinstance(result, CachedQuerySet):
+                result._recipe = followed_by(known, name, args, kwargs)
         return result
 
     return method
@@ -347,10 +347,22 @@ for _name in METHODS:
 
 
 @lru_cache(maxsize=1024)
-def _cached_class(kind: Any) -> Any:
+def cached_class(kind: Any) -> Any:
     """A class of cached querysets that can do what those of ``kind`` can."""
     if issubclass(kind, CachedQuerySet):
         return kind
     if kind is models.QuerySet:
         return CachedQuerySet
-    return type(f"Cached{kind.__name__}", (CachedQuerySet, kind), {})
+    made = type(f"Cached{kind.__name__}", (CachedQuerySet, kind), {"__reduce__": _reduced})
+    made._kind = kind  # type: ignore[attr-defined]
+    return made
+
+
+def _reduced(queryset: Any) -> Any:
+    """How to pickle a queryset of a class that was made here and cannot be imported."""
+    return _made_of, (queryset._kind,), queryset.__getstate__()
+
+
+def _made_of(kind: Any) -> Any:
+    made = cached_class(kind)
+    return made.__new__(made)

@@ -51,7 +51,13 @@ def _compared(
             values += (tuple(value),)
         else:
             return None
-    return Recipe((*recipe.shape, name, *kwargs), values)
+    return Recipe((*recipe.shape, (name, *kwargs)), values)
+
+
+def _unchanged(
+    recipe: Recipe, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Recipe | None:
+    return recipe
 
 
 def _named(
@@ -79,7 +85,6 @@ METHODS: Final[dict[str, _Extend]] = {
     **dict.fromkeys(("filter", "exclude", "get"), _compared),
     **dict.fromkeys(
         (
-            "all",
             "defer",
             "only",
             "order_by",
@@ -91,6 +96,7 @@ METHODS: Final[dict[str, _Extend]] = {
         ),
         _named,
     ),
+    "all": _unchanged,
     "__getitem__": _sliced,
 }
 """The methods of a queryset that can be part of a recipe."""

@@ -260,6 +260,31 @@ def test_what_uses_a_cached_queryset_depends_on_its_rows() -> None:
     assert names() == ["new", "i2", "i3"]
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_queryset_that_a_cached_function_returns_depends_on_its_rows(
+    shared: bool, tmp_path: Path
+) -> None:
+    wanted = {"STORAGE_URL": f"lmdb://{tmp_path}", "SECRET_KEY": "k" * 32} if shared else {}
+
+    @cacheable
+    def everything() -> dict[str, Any]:
+        return {"items": [Item.objects.order_by("pk")]}
+
+    def names() -> list[str]:
+        return [item.name for item in everything()["items"][0]]
+
+    with override_settings(ZOOCACHE=wanted):
+        with transaction.atomic():
+            Item.objects.filter(pk=1).update(name="mine")
+            assert names() == ["mine", "i2", "i3"]
+            transaction.set_rollback(True)
+        for _ in range(2):
+            assert names() == ["i1", "i2", "i3"]
+        assert default_engine.stats().hits == 1
+        Item.objects.filter(pk=1).update(name="new")
+        assert names() == ["new", "i2", "i3"]
+
+
 def test_writes_go_through() -> None:
     assert Item.cached.filter(pk=1).update(stock=5) == 1
     assert Item.cached.get(pk=1).stock == 5
