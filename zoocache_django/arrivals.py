@@ -27,8 +27,11 @@ def install() -> None:
 
 def read_since_arrival(request: HttpRequest) -> None:
     """Declare that what is being computed was read at any time since ``request`` arrived."""
-    carried = getattr(request, "environ", None) or getattr(request, "scope", None) or {}
-    scope, position = current_scope(), carried.get(_POSITION)
+    # Of WSGI, or of ASGI. A recorder may stand there, so nothing but the one key is looked at.
+    carried = getattr(request, "environ", None)
+    carried = getattr(request, "scope", None) if carried is None else carried
+    position = None if carried is None else carried.get(_POSITION)
+    scope = current_scope()
     if scope is not None and position is not None and scope.engine is default_engine:
         scope.lower_stamp(position)
 

@@ -18,6 +18,7 @@ from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 
 from zoocache_core.http import PageCache, PagePolicy
+from zoocache_core.http.key import shown_query_of
 from zoocache_django import conf
 from zoocache_django.background import in_a_task, in_a_thread
 from zoocache_django.exchange import DjangoRequest, Unresolved, page_response, response_to
@@ -118,6 +119,8 @@ def _name_of(view: View, owner: object | None) -> str:
 
 
 def _sync_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> View:
+    shown_query = shown_query_of(policy)
+
     @wraps(view)
     def cached(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         exchange = DjangoRequest(request, policy, args, kwargs, _by_name(view, args, kwargs))
@@ -125,7 +128,7 @@ def _sync_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> V
         def run() -> HttpResponseBase:
             if exchange.method not in _CACHED_METHODS:
                 return _checked(view(request, *args, **kwargs), name)
-            with watched(exchange.http, exchange.seen):
+            with watched(exchange.http, exchange.seen, shown_query):
                 response = _checked(view(exchange.request, *args, **kwargs), name)
                 return _rendered(response, exchange.request)
 
@@ -140,6 +143,8 @@ def _sync_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> V
 
 
 def _async_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> View:
+    shown_query = shown_query_of(policy)
+
     @wraps(view)
     async def cached(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         exchange = DjangoRequest(
@@ -149,7 +154,7 @@ def _async_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> 
         async def run() -> HttpResponseBase:
             if exchange.method not in _CACHED_METHODS:
                 return _checked(await view(request, *args, **kwargs), name)
-            with watched(exchange.http, exchange.seen):
+            with watched(exchange.http, exchange.seen, shown_query):
                 response = _checked(await view(exchange.request, *args, **kwargs), name)
                 response = await sync_to_async(_rendered)(response, exchange.request)
             # The page may turn out to be kept apart by what this run did not look at.

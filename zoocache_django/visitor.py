@@ -7,14 +7,14 @@ and note the first look at each thing. Passing ``request.user`` around unread is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from django.db import models
 from django.http import HttpRequest
 from django.http.request import HttpHeaders
-from django.utils.functional import LazyObject, SimpleLazyObject, empty
+from django.utils.functional import LazyObject, SimpleLazyObject, cached_property, empty
 
 from zoocache_core.http.reads import ADDRESS, Reads, WatchedDict
 from zoocache_django.arrivals import read_since_arrival
@@ -40,8 +40,13 @@ class _WatchedHeaders(HttpHeaders):
 
 
 @contextmanager
-def watched(request: HttpRequest, reads: Reads) -> Iterator[None]:
-    """Record in ``reads`` what is looked at through ``request`` meanwhile."""
+def watched(
+    request: HttpRequest, reads: Reads, shown_query: Callable[[str], str] | None = None
+) -> Iterator[None]:
+    """Record in ``reads`` what is looked at through ``request`` meanwhile.
+
+    ``shown_query`` reduces the query string to what may be seen of it.
+    """
     cookies, environ = request.COOKIES, request.META
     seen_cookies = WatchedDict(
         cookies,
@@ -52,6 +57,8 @@ def watched(request: HttpRequest, reads: Reads) -> Iterator[None]:
     attributes: dict[str, Any] = {
         "COOKIES": seen_cookies,
         "META": seen_environ,
+        # That of WSGI, which is the same; Django itself takes the query from there.
+        **({"environ": seen_environ} if hasattr(request, "environ") else {}),
         "headers": _WatchedHeaders(seen_environ),
         **_watched_account(request, reads),
     }
@@ -60,7 +67,8 @@ def watched(request: HttpRequest, reads: Reads) -> Iterator[None]:
         setattr(request, name, watching)
     reads.active = True
     try:
-        yield
+        with _showing(request, seen_environ, shown_query):
+            yield
     finally:
         reads.active = False
         seen_cookies.copied_back(cookies)
@@ -69,6 +77,31 @@ def watched(request: HttpRequest, reads: Reads) -> Iterator[None]:
             # Logging in, for one, puts another user there, who stays.
             if getattr(request, name) is watching:
                 setattr(request, name, before[name])
+
+
+@contextmanager
+def _showing(
+    request: HttpRequest, environ: WatchedDict, shown_query: Callable[[str], str] | None
+) -> Iterator[None]:
+    """Leave in the query, and in ``request.GET``, what ``shown_query`` leaves of it."""
+    query = environ.get("QUERY_STRING", "")
+    if shown_query is None or not query:
+        yield
+        return
+    environ["QUERY_STRING"] = shown = shown_query(query)
+    # Django makes GET of the query when it is asked for, and keeps it here.
+    made = vars(request)
+    remade = isinstance(getattr(type(request), "GET", None), cached_property)
+    before = made.pop("GET", None) if remade else None
+    try:
+        yield
+    finally:
+        if environ["QUERY_STRING"] == shown:
+            environ["QUERY_STRING"] = query
+        if remade:
+            made.pop("GET", None)
+            if before is not None:
+                made["GET"] = before
 
 
 def _watched_account(request: HttpRequest, reads: Reads) -> dict[str, Any]:

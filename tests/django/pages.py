@@ -131,6 +131,7 @@ def reads(request: HttpRequest, what: str) -> HttpResponse:
         "cookies": lambda: str(sorted(request.COOKIES.items())),
         "header": lambda: str(request.headers.get("X-Device")),
         "meta": lambda: str(request.META.get("HTTP_X_DEVICE")),
+        "environ": lambda: str(getattr(request, "environ", {}).get("HTTP_X_DEVICE")),
         "address": lambda: str(request.META["REMOTE_ADDR"]),
         "language": lambda: str(translation.get_language()),
         "time zone": lambda: timezone.get_current_timezone_name(),

@@ -273,7 +273,7 @@ class TestVisitors:
         assert outcome(Client(), "/reads/cookie/") == "MISS"
         assert outcome(with_cookie, "/reads/cookie/") == "HIT"
 
-    @pytest.mark.parametrize("what", ["header", "meta"])
+    @pytest.mark.parametrize("what", ["header", "meta", "environ"])
     def test_headers_that_were_read(self, client: Client, what: str) -> None:
         path = f"/reads/{what}/"
         for _ in range(2):

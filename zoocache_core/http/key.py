@@ -29,6 +29,7 @@ __all__ = [
     "named_variations",
     "primary_key_of",
     "relevant_query_of",
+    "shown_query_of",
     "variant_key",
 ]
 
@@ -144,26 +145,49 @@ def relevant_query_of(policy: PagePolicy) -> Callable[[str], str]:
     return _query_filter(policy, True)
 
 
+def shown_query_of(policy: PagePolicy) -> Callable[[str], str] | None:
+    """The function that leaves in a query string only what counts, in its own order and spelling.
+
+    A view is shown no more, so that one visitor's parameters do not get into a page that is given
+    to others who have not sent them. ``None``: it may see everything, because everything counts, or
+    because the policy's own ``key`` says what does.
+    """
+    counts = None if policy.key is not None else _counting(policy)
+    if counts is None:
+        return None
+
+    def shown(query: str) -> str:
+        return "&".join([piece for piece in query.split("&") if counts(_name(_pair(piece)))])
+
+    return shown
+
+
 def _query_filter(policy: PagePolicy, sort: bool) -> Callable[[str], str]:
     if policy.query == "none":
         return lambda _: ""
-    if policy.query == "all" and not policy.ignore_query:
+    counts = _counting(policy)
+    if counts is None:
         # Unsorted and whole, the query string stays byte for byte what the view may see.
         return canonical_query if sort else str
-    allowed = None if policy.query == "all" else _matcher(policy.query)
-    ignored = _matcher(policy.ignore_query)
 
     def filtered(query: str) -> str:
-        pairs = [
-            (name, value)
-            for name, value in _pairs(query)
-            if (allowed is None or allowed(name)) and not ignored(name)
-        ]
+        pairs = [pair for pair in _pairs(query) if counts(_name(pair))]
         if sort:
             pairs.sort(key=_name)
         return _written(pairs)
 
     return filtered
+
+
+def _counting(policy: PagePolicy) -> Callable[[bytes], bool] | None:
+    """Whether a page depends on the parameter of a name; ``None``: on each one."""
+    if policy.query == "none":
+        return lambda _: False
+    ignored = _matcher(policy.ignore_query)
+    if policy.query != "all":
+        allowed = _matcher(policy.query)
+        return lambda name: allowed(name) and not ignored(name)
+    return (lambda name: not ignored(name)) if policy.ignore_query else None
 
 
 _Pair = tuple[bytes, "bytes | None"]
@@ -173,12 +197,13 @@ def _pairs(query: str) -> list[_Pair]:
     """Name and value of each parameter, decoded to bytes: what the view may be given as text
     depends on its encoding, and two byte strings may decode to one text. ``a`` has no value,
     ``a=`` an empty one."""
-    pairs: list[_Pair] = []
-    for piece in query.encode("utf-8", "surrogatepass").replace(b"+", b" ").split(b"&"):
-        if piece:
-            name, equals, value = piece.partition(b"=")
-            pairs.append((unquote_to_bytes(name), unquote_to_bytes(value) if equals else None))
-    return pairs
+    return [_pair(piece) for piece in query.split("&") if piece]
+
+
+def _pair(piece: str) -> _Pair:
+    raw = piece.encode("utf-8", "surrogatepass").replace(b"+", b" ")
+    name, equals, value = raw.partition(b"=")
+    return unquote_to_bytes(name), unquote_to_bytes(value) if equals else None
 
 
 def _name(pair: _Pair) -> bytes:
