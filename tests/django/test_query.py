@@ -41,9 +41,7 @@ def seen(request: HttpRequest) -> dict[str, str]:
 
 @pytest.mark.parametrize(("options", "query"), SHOWN)
 @pytest.mark.parametrize("looked_before", [True, False])
-def test_a_view_sees_what_counts(
-    options: dict[str, Any], query: str, looked_before: bool
-) -> None:
+def test_a_view_sees_what_counts(options: dict[str, Any], query: str, looked_before: bool) -> None:
     inside: list[dict[str, str]] = []
 
     @cache_view(**options)
