@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -34,6 +34,10 @@ class Options:
     they are set before the view runs. Pages that read any other attribute are kept apart by it."""
     signals: bool = False
     """Whether lookups of values and invalidations are told by signals, as those of pages are."""
+    sqlalchemy: Mapping[str, Any] | None = field(default_factory=dict)
+    """Whether what is read and written through Flask-SQLAlchemy is tracked: ``True``, ``False``
+    (here ``None``), or a dict of the arguments ``name`` and ``triggers`` of
+    ``zoocache_flask.sqlalchemy.track``."""
 
 
 _CORE_NAMES: Final = tuple(option.name for option in fields(Settings))
@@ -149,10 +153,24 @@ def _flag(value: object) -> bool:
     return value
 
 
+def _tracking(value: object) -> Mapping[str, Any] | None:
+    if isinstance(value, bool):
+        return {} if value else None
+    if isinstance(value, Mapping):
+        options = {str(key).lower(): each for key, each in value.items()}
+        if options.keys() <= {"name", "triggers"}:
+            return options
+    raise ConfigurationError(
+        f"Option sqlalchemy={value!r} is not allowed: expected True, False, or a dict of arguments "
+        "of track(), such as {'triggers': {'note': ['note_history']}} or {'name': 'notes'}."
+    )
+
+
 _OPTIONAL: Final = frozenset(
     option.name for option in fields(Settings) if str(option.type).endswith("| None")
 )
 _OWN_CHECKS: Final[dict[str, Callable[[object], Any]]] = {
     "shared_globals": _names,
     "signals": _flag,
+    "sqlalchemy": _tracking,
 }

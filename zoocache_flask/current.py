@@ -10,6 +10,7 @@ from flask import Flask, current_app, has_app_context
 
 from zoocache_core import Engine, NotConfigured
 from zoocache_flask.conf import DEFAULT, Options
+from zoocache_flask.databases import Databases
 
 __all__ = ["EXTENSION", "State", "current_engine", "current_state", "state_of"]
 
@@ -23,6 +24,8 @@ class State:
     name: str
     engine: Engine
     options: Options
+    databases: Databases | None
+    """What is tracked for it, unless nothing is to be."""
     functions: dict[Hashable, Any] = field(default_factory=dict)
     """What ``cacheable`` has made of functions for this engine; goes when the application goes."""
 
@@ -57,7 +60,12 @@ def current_state(name: str = DEFAULT) -> State:
             "a test) wrap the code in `with app.app_context():`."
         )
     found: State | None = current_app.extensions.get(EXTENSION, {}).get(name)
-    return state_of(current_app, name) if found is None else found
+    if found is None:
+        return state_of(current_app, name)
+    databases = found.databases
+    if databases is not None and databases.awaited:
+        databases.look()
+    return found
 
 
 def current_engine(name: str = DEFAULT) -> Engine:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from datetime import timedelta
+from typing import Any, ParamSpec, TypeVar, overload
 
 from flask import Flask
 
 from zoocache_core import ConfigurationError, Engine
+from zoocache_core.decorator import Cached, Decorator, Deps
 from zoocache_flask import cli, jinja, signals
 from zoocache_flask.conf import DEFAULT, OPTION_NAMES, read
 from zoocache_flask.current import EXTENSION, State, current_state, state_of
+from zoocache_flask.databases import Databases
 from zoocache_flask.functions import cacheable_by
-from zoocache_flask.views import cache_view_by
+from zoocache_flask.views import CachedView, View, cache_view_by
 
 __all__ = ["ZooCache"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class ZooCache:
@@ -44,15 +50,22 @@ class ZooCache:
         app: calls :meth:`init_app` with it at once.
         name: tells several caches of one application apart. Another than the first reads its
             options from the dict ``app.config["ZOOCACHE_<NAME>"]``.
+        db: what is tracked, so that reading it makes pages and values depend on it and writing it
+            forgets them: an extension for SQLAlchemy, or engines of SQLAlchemy. Left out, it is the
+            Flask-SQLAlchemy that the application has, no matter which of the two is given the
+            application first. The option ``sqlalchemy`` switches this off.
     """
 
-    def __init__(self, app: Flask | None = None, *, name: str = DEFAULT) -> None:
+    def __init__(
+        self, app: Flask | None = None, *, name: str = DEFAULT, db: Any | None = None
+    ) -> None:
         if not name.isidentifier() or name in OPTION_NAMES:
             raise ConfigurationError(
                 f"ZooCache(name={name!r}) is not allowed: expected letters, digits and '_', "
                 "and not the name of an option."
             )
         self.name = name
+        self.db = db
         if app is not None:
             self.init_app(app)
 
@@ -74,9 +87,13 @@ class ZooCache:
         if options.signals:
             core["events"] = (*core.get("events", ()), signals.SignalSink(app))
         engine = Engine(**core)
-        caches[self.name] = State(self.name, engine, options)
-        # Applications have no end that Flask tells of. Tests make hundreds of them.
-        weakref.finalize(app, engine.reset)
+        databases = None
+        if options.sqlalchemy is not None:
+            databases = Databases(app, engine, self.db, options.sqlalchemy)
+        caches[self.name] = State(self.name, engine, options, databases)
+        # Applications have no end that Flask tells of. Tests make hundreds of them. (Not the whole
+        # state: cached functions may refer to the application.)
+        weakref.finalize(app, _close, engine, databases)
         if self.name == DEFAULT:
             jinja.install(app)
             cli.install(app)
@@ -89,7 +106,7 @@ class ZooCache:
         """
         state = app.extensions.get(EXTENSION, {}).pop(self.name, None)
         if state is not None:
-            state.engine.reset()
+            _close(state.engine, state.databases)
 
     def opened(self, app: Flask) -> AbstractContextManager[Flask]:
         """:meth:`init_app` now and :meth:`close` at the end of a ``with`` block; for tests."""
@@ -123,13 +140,35 @@ class ZooCache:
 
     # With the engine of the current application
 
+    @overload
+    def cache_view(self, view: View, /) -> CachedView: ...
+
+    @overload
+    def cache_view(
+        self, ttl: float | timedelta | None = None, **options: Any
+    ) -> Callable[[View], CachedView]: ...
+
     def cache_view(self, ttl: Any = None, **options: Any) -> Any:
         """:func:`zoocache_flask.cache_view` in this cache."""
         return cache_view_by(self.name, ttl, **options)
 
-    def cacheable(self, namespace: Any = None, **options: Any) -> Any:
+    @overload
+    def cacheable(self, function: Callable[P, R], /) -> Cached[P, R]: ...
+
+    @overload
+    def cacheable(
+        self,
+        namespace: str | None = None,
+        deps: Deps = None,
+        ttl: float | timedelta | None = None,
+        key: str | Callable[..., Any] | None = None,
+    ) -> Decorator: ...
+
+    def cacheable(
+        self, namespace: Any = None, deps: Deps = None, ttl: Any = None, key: Any = None
+    ) -> Any:
         """:func:`zoocache_flask.cacheable` in this cache."""
-        return cacheable_by(self.name, namespace, **options)
+        return cacheable_by(self.name, namespace, deps=deps, ttl=ttl, key=key)
 
     def invalidate(self, *tags: str, strict: bool = False) -> None:
         """Forget everything that depends on ``tags``, and on any tag below them."""
@@ -142,3 +181,9 @@ class ZooCache:
     def clear(self) -> None:
         """Forget everything in this cache."""
         self.engine.clear()
+
+
+def _close(engine: Engine, databases: Databases | None) -> None:
+    if databases is not None:
+        databases.stop()
+    engine.reset()

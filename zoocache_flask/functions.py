@@ -11,7 +11,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from zoocache_core import Engine
 from zoocache_core.decorator import Cached, Decorator, Deps
@@ -20,6 +20,9 @@ from zoocache_flask.current import current_engine, current_state
 
 __all__ = ["cacheable", "cacheable_by", "clear", "invalidate", "invalidate_async"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 # Has no storage. It tells of mistakes where they are written, and of what kind a function is.
 _ADVISER = Engine.unconfigured()
 
@@ -27,7 +30,7 @@ _NAMES = ("key", "invalidate", "invalidate_all", "cached_value")
 
 
 @overload
-def cacheable(function: Callable[..., Any], /) -> Cached[..., Any]: ...
+def cacheable(function: Callable[P, R], /) -> Cached[P, R]: ...
 
 
 @overload

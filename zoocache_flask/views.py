@@ -22,7 +22,7 @@ from zoocache_flask.conf import DEFAULT
 from zoocache_flask.current import current_engine, current_state
 from zoocache_flask.exchange import FlaskRequest, response_to
 
-__all__ = ["cache_view", "cache_view_by"]
+__all__ = ["CachedView", "View", "cache_view", "cache_view_by"]
 
 View = Callable[..., Any]
 
@@ -38,6 +38,9 @@ class CachedView(Protocol):
 
     def invalidate(self, **arguments: object) -> None:
         """Forget the pages made with these arguments of the URL; without any, all of them."""
+
+    async def invalidate_async(self, **arguments: object) -> None:
+        """:meth:`invalidate` without blocking the event loop."""
 
 
 @overload

@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import zoocache
+import zoocache_flask
 from zoocache import Engine, add_deps, cacheable
+from zoocache_flask import ZooCache, cache_view
+from zoocache_flask.sqlalchemy import track
 
 engine = Engine(max_entries=10)
+flask_cache = ZooCache()
 
 
 @cacheable
@@ -53,3 +57,33 @@ Report().total("2024")  # E: arg-type
 plain.invalidate(1)
 Report().total.invalidate(2024)
 zoocache.invalidate("user:1", "user:2", strict=True)
+
+
+@zoocache_flask.cacheable
+def of_application(x: int) -> list[str]:
+    return ["a"] * x
+
+
+@flask_cache.cacheable(ttl=60)
+def of_extension(x: int) -> set[str]:
+    return {"a"} if x else set()
+
+
+@cache_view
+def page(pk: int) -> str:
+    return str(pk)
+
+
+@flask_cache.cache_view(ttl=60, deps="pages")
+def other_page() -> str:
+    return ""
+
+
+reveal_type(of_application(1))  # R: list[str]
+reveal_type(of_extension(1))  # R: set[str]
+of_application("1")  # E: arg-type
+of_extension()  # E: call-arg
+page.invalidate(pk=1)
+other_page.invalidate()
+reveal_type(track("engine").names)  # R: tuple[str, ...]
+nothing = zoocache_flask.nothing  # E: attr-defined

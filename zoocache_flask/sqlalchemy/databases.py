@@ -99,6 +99,7 @@ class Database:
 
     def serve(self, cache: Cache, user: object, triggers: Mapping[str, Iterable[str]]) -> None:
         """Invalidate in ``cache``, too, until :meth:`dismiss` for the same ``user``."""
+        _databases[self.name] = self
         self.users.append((user, cache))
         if cache not in self.caches:
             self.caches = (*self.caches, cache)

@@ -24,6 +24,9 @@ Names = Mapping[str, Iterable[str]]
 _lock: Final = threading.RLock()
 # The engines that are tracked, by their dialects: those made by `execution_options()` share one.
 _tracked: Final[dict[int, list[Tracking]]] = {}
+# Who needs what all sessions share. Whoever is stopped by the garbage collector, which may be in
+# the middle of another's beginning, must leave that alone.
+_users: Final[set[Tracking]] = set()
 
 
 def track(
@@ -39,7 +42,8 @@ def track(
     Args:
         target: what to track: an ``Engine`` or ``AsyncEngine``, a ``Session``, ``sessionmaker`` or
             one of their relatives with the engines it is bound to, the ``SQLAlchemy`` of
-            Flask-SQLAlchemy (within an application context), or several of these.
+            Flask-SQLAlchemy or Flask-SQLAlchemy-Lite (within an application context), or several
+            of these.
         cache: the engine that holds the values; the default one of ``zoocache`` if left out.
         name: the database's name in tags, which every process must call the same. Left out, it is
             the database's own name, for SQLite the file's.
@@ -88,7 +92,8 @@ class Tracking:
             for one in metadata:
                 schema.learn(one)
             schema.learn_mapped()
-            if not _tracked:
+            _users.add(self)
+            if len(_users) == 1:
                 instances.install()
                 for event_name, listener in sessions.LISTENERS.items():
                     event.listen(Session, event_name, listener)
@@ -123,11 +128,14 @@ class Tracking:
             for database in dict.fromkeys(self._databases):
                 if database.dismiss(self):
                     databases.forget(database)
-            if self._engines and not _tracked:
+            self._engines, self._databases = [], []
+            if self in _users:
+                _users.remove(self)
+                if _users:
+                    return
                 instances.uninstall()
                 for name, listener in sessions.LISTENERS.items():
                     event.remove(Session, name, listener)
-            self._engines, self._databases = [], []
 
     def __enter__(self) -> Self:
         return self
@@ -151,8 +159,10 @@ def _engines(target: Any) -> Iterator[Engine]:
             yield from _engines(one)
     elif isinstance(getattr(target, "sync_engine", None), Engine):
         yield target.sync_engine
-    elif hasattr(target, "engines") and hasattr(target, "metadatas"):
-        yield from target.engines.values()
+    elif isinstance(getattr(target, "engines", None), Mapping):
+        # Flask-SQLAlchemy, and Flask-SQLAlchemy-Lite with the second kind.
+        for one in (*target.engines.values(), *getattr(target, "async_engines", {}).values()):
+            yield from _engines(one)
     elif hasattr(target, "session_factory"):
         yield from _engines(target.session_factory)
     elif hasattr(target, "sync_session"):
