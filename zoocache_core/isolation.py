@@ -1,9 +1,13 @@
 """What is going on in databases, and what it forbids the cache in which thread or task.
 
 An ORM adapter declares an :class:`Activity` (an open transaction, a unit of work) with
-:func:`begin` and :func:`end`. In between, each of its engines has a guard (see ``guards``) that
-asks the activities *of the current thread or task*. While there is none in the process, no engine
-has a guard, and a hit costs nothing extra.
+:func:`begin` and :func:`end`. In between, its engines may have a guard (see ``guards``) that asks
+the activities *of the current thread or task*.
+
+They have one only while it matters. A transaction that has written nothing, and began after the
+newest invalidation, forbids nothing: no value is newer than what it reads. That changes when it
+writes (:func:`rouse`) and when somebody invalidates, of which the engine tells (``Engine.watch``).
+Until then a hit costs nothing extra.
 
 Whose an activity is shows in who uses it: the threads and tasks that began or joined it, and those
 that have a copy of their context. If all of these have ended while it goes on, as when it was begun
@@ -18,13 +22,14 @@ import threading
 from asyncio import _get_running_loop
 from collections.abc import Collection, Iterator
 from contextvars import ContextVar
+from threading import current_thread
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakKeyDictionary, ref
 
 if TYPE_CHECKING:
     from zoocache_core.engine import Engine
 
-__all__ = ["Activity", "begin", "end", "join"]
+__all__ = ["Activity", "begin", "end", "inherited", "join", "reconsider", "rouse"]
 
 
 class Activity(Protocol):
@@ -35,7 +40,16 @@ class Activity(Protocol):
         """Those whose values it concerns."""
 
     owners: set[Any]
-    """The threads and tasks that use it; empty at first, and filled by this module."""
+    """The threads and tasks that use it; filled by this module, and empty when it is over."""
+
+    @property
+    def by_thread(self) -> bool:
+        """Whether its connection belongs to a thread with all the tasks in it, and is of no use to
+        anybody once that has ended, as a connection of Django is."""
+
+    def quiet(self, engine: Engine) -> bool:
+        """Whether it forbids nothing at present, and will not until it is roused or the engine's
+        position moves."""
 
     def hides(self, engine: Engine, deps: Collection[str], stamp: int) -> bool:
         """Whether its owners must not be given a value with these deps, as new as ``stamp``."""
@@ -54,9 +68,21 @@ class _Guard:
         # Weak, because the guards are kept by their engines.
         self._engine = ref(engine)
 
+    def moving(self) -> None:
+        """The position is about to move: what an activity reads may be older from now on."""
+        if _open:
+            engine = self._engine()
+            if engine is not None and self not in engine.guards:
+                engine.add_guard(self)
+
     def hides(self, deps: Collection[str], stamp: int) -> bool:
         engine = self._engine()
-        return engine is not None and any(one.hides(engine, deps, stamp) for one in _mine(engine))
+        if engine is None:
+            return False
+        if not _open:
+            # It was left behind by the last one, whose end came at a bad moment.
+            _relax(engine)
+        return any(one.hides(engine, deps, stamp) for one in _mine(engine))
 
     def uncommitted(self) -> bool:
         engine = self._engine()
@@ -74,6 +100,7 @@ class _Guard:
 # without an end forbids nothing.
 _open: tuple[ref[Activity], ...] = ()
 # Reentrant, for the garbage collector may close a connection, and so end a transaction, anywhere.
+# That is also why nobody waits for another lock while holding it.
 _lock = threading.RLock()
 _context: Final[ContextVar[tuple[ref[Activity], ...]]] = ContextVar(
     "zoocache_activities", default=()
@@ -82,52 +109,104 @@ _guards: Final[WeakKeyDictionary[Engine, _Guard]] = WeakKeyDictionary()
 
 
 def begin(activity: Activity) -> None:
-    """Let ``activity`` forbid what it does, to the current thread or task first of all."""
+    """Let ``activity`` forbid what it does, to the current thread or task first of all.
+
+    The positions that it reads at have been taken before: a move that this call comes too late for
+    makes them old, which shows.
+    """
     global _open
+    _own(activity)
     with _lock:
         _open = (*_open, ref(activity))
-        _guard(activity)
-    _own(activity)
+    for engine in activity.engines:
+        if engine.configured:
+            guard = _guard_of(engine)
+            if not activity.quiet(engine):
+                with _lock:
+                    engine.add_guard(guard)
+
+
+def rouse(activity: Activity) -> None:
+    """``activity`` has just got something to forbid."""
+    with _lock:
+        for engine in activity.engines:
+            if engine.configured:
+                engine.add_guard(_guard_of(engine))
 
 
 def join(activity: Activity) -> None:
     """The current thread or task uses ``activity``, too. Does nothing if it has ended."""
-    if _owner() not in activity.owners and any(one() is activity for one in _open):
+    owners = activity.owners
+    if owners and _owner(activity) not in owners:
         _own(activity)
-    if any(engine.configured and not engine.guards for engine in activity.engines):
-        # Configured anew since the beginning.
-        with _lock:
-            _guard(activity)
 
 
 def end(activity: Activity) -> None:
     """It forbids nothing any more; doing it again has no effect."""
     global _open
     with _lock:
-        left = [one() for one in _open]
-        _open = tuple(ref(one) for one in left if one is not None and one is not activity)
-        for engine in activity.engines:
-            if not any(engine in one.engines for one in left if one not in (None, activity)):
-                guard = _guards.get(engine)
-                if guard is not None and engine.configured:
-                    engine.remove_guard(guard)
+        _open = tuple(one for one in _open if one() not in (None, activity))
     activity.owners.clear()
     mine = _context.get()
-    if any(one() is activity for one in mine):
-        _context.set(tuple(one for one in mine if one() is not activity))
-
-
-def _guard(activity: Activity) -> None:
+    if mine:
+        _context.set(tuple(one for one in mine if _is_open(one)))
     for engine in activity.engines:
-        if engine.configured:
-            guard = _guards.get(engine)
-            if guard is None:
-                guard = _guards[engine] = _Guard(engine)
+        _relax(engine)
+
+
+def reconsider(engine: Engine) -> None:
+    """Other activities than before concern ``engine`` from now on."""
+    if engine.configured:
+        guard = _guard_of(engine)
+        with _lock:
             engine.add_guard(guard)
+        _relax(engine)
+
+
+def inherited() -> Iterator[Activity]:
+    """The open activities of the current context, whoever's thread they go on in."""
+    for one in _context.get():
+        activity = one()
+        if activity is not None and activity.owners:
+            yield activity
+
+
+def _guard_of(engine: Engine) -> _Guard:
+    guard = _guards.get(engine)
+    if guard is None:
+        guard = _guards.setdefault(engine, _Guard(engine))
+        engine.watch(guard.moving)
+    return guard
+
+
+def _relax(engine: Engine) -> None:
+    """Remove the guard of ``engine`` if no activity needs it."""
+    guard = _guards.get(engine)
+    if guard is None or not engine.configured or guard not in engine.guards:
+        return
+    lock = engine.trie.lock
+    with _lock:
+        # The position must not move meanwhile. It is about to, if somebody else has the lock; then
+        # the guard stays until the next end.
+        if lock.acquire(blocking=False):
+            try:
+                if not any(_needs_guard(one(), engine) for one in _open):
+                    engine.remove_guard(guard)
+            finally:
+                lock.release()
+
+
+def _needs_guard(activity: Activity | None, engine: Engine) -> bool:
+    return (
+        activity is not None
+        and bool(activity.owners)
+        and engine in activity.engines
+        and not activity.quiet(engine)
+    )
 
 
 def _own(activity: Activity) -> None:
-    activity.owners.add(_owner())
+    activity.owners.add(_owner(activity))
     mine = [one for one in _context.get() if _is_open(one) and one() is not activity]
     _context.set((*mine, ref(activity)))
 
@@ -138,19 +217,27 @@ def _is_open(one: ref[Activity]) -> bool:
     return activity is not None and bool(activity.owners)
 
 
-def _owner() -> Any:
-    task = None if _get_running_loop() is None else asyncio.current_task()
-    return threading.current_thread() if task is None else task
+def _owner(activity: Activity) -> Any:
+    if activity.by_thread or _get_running_loop() is None:
+        return current_thread()
+    return asyncio.current_task() or current_thread()
 
 
 def _mine(engine: Engine) -> Iterator[Activity]:
-    owner, inherited = _owner(), _context.get()
+    mine = _context.get()
     for one in _open:
         activity = one()
         if activity is not None and engine in activity.engines:
             owners = activity.owners
-            if owner in owners or one in inherited or all(map(_finished, tuple(owners))):
+            # What another thread has ended in this moment has no owners left.
+            if owners and (
+                one in mine or _owner(activity) in owners or _is_anybodys(activity, owners)
+            ):
                 yield activity
+
+
+def _is_anybodys(activity: Activity, owners: set[Any]) -> bool:
+    return not activity.by_thread and all(map(_finished, tuple(owners)))
 
 
 def _finished(owner: Any) -> bool:

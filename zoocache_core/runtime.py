@@ -16,7 +16,7 @@ from typing import Any
 from zoocache_core import forks
 from zoocache_core.assembly import assemble
 from zoocache_core.errors import ConfigurationError, NotConfigured
-from zoocache_core.fastpaths import Forget, Hit, local_forget, no_forget, no_hit
+from zoocache_core.fastpaths import Forget, Hit, guarded_hit, local_forget, no_forget, no_hit
 from zoocache_core.flight import Flights
 from zoocache_core.flows import Step, arun, run
 from zoocache_core.guards import Guard
@@ -85,7 +85,9 @@ class Runtime:
         self._guarding = threading.RLock()
         self.guards: tuple[Guard, ...] = ()
         self._pruner: Pruner | None = None
+        self._watchers: tuple[Callable[[], None], ...] = ()
         self._direct_hit: Hit = no_hit
+        self._guarded_hit: Hit = no_hit
         self._position: Callable[[], int] | None = None
         self._unset()
         forks.follow(self)
@@ -135,12 +137,17 @@ class Runtime:
         self.generation = next(_generations)
         if not settings.events:
             self._direct_hit = parts.hit
+            if parts.hit is not no_hit:
+                self._guarded_hit = guarded_hit(parts.hit, self.hides, report.counts)
             if parts.local:
                 self.forget = local_forget(trie, settings.clock, report.counts)
         self._default_ttl = settings.default_ttl
         # Last: whoever sees the settings may use everything.
         self.settings = settings
         self._choose_hit()
+        self._set_watchers(self._watchers)
+        for moving in self._watchers:
+            moving()
         if settings.auto_prune_secs is not None:
             self._pruner = Pruner(self, settings.auto_prune_secs, settings.auto_prune_interval)
 
@@ -155,7 +162,7 @@ class Runtime:
             sequence, storage = self.sequence, self.storage
             self._unset()
             self.guards = ()
-            self._direct_hit = no_hit
+            self._direct_hit = self._guarded_hit = no_hit
             self._position = None
             sequence.close()
             storage.close()
@@ -203,12 +210,12 @@ class Runtime:
 
         Take it before reading the data, and hand it to :meth:`Engine.set`.
         """
-        guards = self.guards
-        if not guards:
-            return self.present()
-        earlier = [stamp for guard in guards if (stamp := guard.stamp()) is not None]
-        # The position comes last, since a guard may find that a transaction has ended, and publish
-        # what it wrote.
+        position = self.present()
+        # Afterwards: a position that has moved is what adds guards.
+        if not self.guards:
+            return position
+        earlier = [stamp for guard in self.guards if (stamp := guard.stamp()) is not None]
+        # Anew, since a guard may find that a transaction has ended, and publish what it wrote.
         return min([*earlier, self.present()])
 
     def present(self) -> int:
@@ -263,26 +270,30 @@ class Runtime:
             self._choose_hit()
 
     def watch(self, moving: Callable[[], None]) -> None:
-        """Call ``moving`` just before the position moves, until :meth:`unwatch` or :meth:`reset`.
+        """Call ``moving`` just before the position moves, until :meth:`unwatch`.
 
         It is called by whoever invalidates, with the trie's lock held, so it must be quick and take
-        no lock that is held while this engine is used. Watching twice has no effect.
+        no lock that is held while this engine is used; and when the engine is configured anew.
+        Watching twice has no effect.
         """
-        trie = self.trie
-        with trie.lock:
-            if moving not in trie.watchers:
-                trie.watchers = (*trie.watchers, moving)
+        with self._lifecycle:
+            if moving not in self._watchers:
+                self._set_watchers((*self._watchers, moving))
 
     def unwatch(self, moving: Callable[[], None]) -> None:
         """Stop calling ``moving``."""
+        with self._lifecycle:
+            self._set_watchers(tuple(other for other in self._watchers if other != moving))
+
+    def _set_watchers(self, watchers: tuple[Callable[[], None], ...]) -> None:
+        self._watchers = watchers
         if self.configured:
-            trie = self.trie
-            with trie.lock:
-                trie.watchers = tuple(other for other in trie.watchers if other != moving)
+            with self.trie.lock:
+                self.trie.watchers = watchers
 
     def _choose_hit(self) -> None:
         if self.configured:
-            self.hit = no_hit if self.guards else self._direct_hit
+            self.hit = self._guarded_hit if self.guards else self._direct_hit
 
     def hides(self, deps: Collection[str], stamp: int) -> bool:
         """Whether a transaction of this context forbids it a value with these deps and stamp.

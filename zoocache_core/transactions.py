@@ -1,8 +1,10 @@
-"""What an open database transaction has written and nobody else may see yet.
+"""An open database transaction: what it has written and nobody else may see yet, and how old is
+what it reads.
 
-An ORM adapter keeps one :class:`WriteBuffer` for each open transaction. Every write puts its tags
-in; the outermost commit takes them out to be invalidated, a rollback drops them, and in between
-:meth:`WriteBuffer.touches` tells which cached results the transaction must neither read nor store.
+An ORM adapter keeps one :class:`Transaction` for each open one, and in it a :class:`WriteBuffer`.
+Every write puts its tags in; the outermost commit takes them out to be invalidated, a rollback
+drops them, and in between :meth:`WriteBuffer.touches` tells which cached results the transaction
+must neither read nor store.
 
 The buffer is a journal and a savepoint is a position in it, so rolling back to a savepoint is
 cutting the journal off there.
@@ -10,13 +12,20 @@ cutting the journal off there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
+from zoocache_core import isolation
+from zoocache_core.moments import Moment
 from zoocache_core.tags import invalidation_target
 
-__all__ = ["MAX_SIBLINGS", "WriteBuffer"]
+if TYPE_CHECKING:
+    from zoocache_core.deps import Scope
+    from zoocache_core.engine import Engine
+
+__all__ = ["MAX_SIBLINGS", "Transaction", "WriteBuffer"]
 
 MAX_SIBLINGS: Final = 1000
 """So many tags below one parent are kept one by one; from then on the parent stands for them. A
@@ -133,3 +142,99 @@ class WriteBuffer:
         self._siblings: dict[str, int] = {}
         for tag in journal:
             self._add(tag)
+
+
+class Transaction(ABC):
+    """An open transaction of a database, from its first statement until it ends.
+
+    It is an :class:`~zoocache_core.isolation.Activity` of those who use its connection: begun by
+    :meth:`start`, over with :meth:`stop`. ``since`` is the moment before it began to read.
+    """
+
+    __slots__ = ("__weakref__", "_savepoints", "_written", "owners", "since")
+
+    by_thread = False
+
+    def __init__(self) -> None:
+        self.owners: set[Any] = set()
+        self.since = Moment(())
+        self._written = WriteBuffer()
+        self._savepoints: dict[str, int] = {}
+
+    @property
+    @abstractmethod
+    def engines(self) -> Collection[Engine]:
+        """Those that are to forget what it writes."""
+
+    @property
+    def written(self) -> WriteBuffer:
+        """What was written."""
+        return self._written
+
+    def start(self, since: Moment | None = None) -> None:
+        """The first statement is about to be executed. ``since``: it may read what was committed
+        at that moment, not only what is now."""
+        self.since = Moment(self.engines) if since is None else since
+        isolation.begin(self)
+
+    def stop(self) -> None:
+        """It is over; doing it again has no effect."""
+        isolation.end(self)
+
+    def touch(self, tags: Iterable[str]) -> None:
+        """Record what was written, to be invalidated at the commit."""
+        written = self.written
+        clean = not written
+        written.touch(*tags)
+        if clean and written:
+            isolation.rouse(self)
+
+    def savepoint(self, name: str) -> None:
+        """Remember what had been written before the savepoint ``name``."""
+        self._savepoints[name] = self.written.savepoint()
+
+    def undo(self, name: str) -> None:
+        """Forget what was written since the savepoint ``name``; it did not happen.
+
+        Of a savepoint that is not known nothing is forgotten, which is always right, if late.
+        """
+        if name in self._savepoints:
+            self.written.rollback_to(self._savepoints[name])
+
+    def commit(self) -> None:
+        """What was written is public now. The transaction may go on."""
+        self.written.commit()
+        self._savepoints.clear()
+
+    def quiet(self, engine: Engine) -> bool:
+        """Whether it has written nothing and reads what everybody reads."""
+        return not self.written and self.since.position(engine) >= engine.trie.position
+
+    def hides(self, engine: Engine, deps: Collection[str], stamp: int) -> bool:
+        """Whether it wrote what a value depends on, or may read an older snapshot.
+
+        Whether there is a snapshot depends on the database, on its settings and on statements such
+        as ``SET TRANSACTION``. Recomputing a value that is newer than the transaction is right for
+        all of them, and happens rarely.
+        """
+        return stamp > self.since.position(engine) or self.written.touches_any(deps)
+
+    def uncommitted(self) -> bool:
+        """Whether it has written anything."""
+        return bool(self.written)
+
+    def stamp(self, engine: Engine) -> int | None:
+        """The position before its first statement; 0 if nobody took it."""
+        return self.since.position(engine)
+
+    def note_read(self, scope: Scope, tags: Collection[str]) -> None:
+        """What ``scope`` depends on is being read here: it is as old as the transaction, and
+        private if the transaction wrote it."""
+        if self.written.touches_any(tags):
+            scope.forbid("it was computed from rows that are not committed")
+        engines = self.engines
+        one: Scope | None = scope
+        while one is not None:
+            if one.engine in engines:
+                one.lower_stamp(self.since.position(one.engine))
+            one = one.parent

@@ -17,7 +17,8 @@ from django.conf import settings
 
 from zoocache_core import ConfigurationError, Engine, default_engine
 from zoocache_core.settings import Settings
-from zoocache_django import patches, tables, tags, transactions
+from zoocache_django import patches, tables, tags
+from zoocache_django.publishing import follow
 from zoocache_django.signals import SignalSink
 
 __all__ = ["Options", "Problem", "State", "apply", "engine", "state"]
@@ -116,7 +117,7 @@ def apply() -> None:
         patches.install()
     else:
         patches.uninstall()
-    transactions.attach()
+    follow(default_engine)
 
 
 def read(written: object) -> State:

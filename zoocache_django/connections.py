@@ -38,8 +38,9 @@ def _close(original: Method) -> Method:
         try:
             original(self)
         finally:
-            # The database rolls back by itself.
-            end(self, undone=True)
+            # It stays open if it belongs to another thread. Otherwise the database rolls back.
+            if self.connection is None or self.closed_in_transaction:
+                end(self, undone=True)
 
     return close
 

@@ -12,7 +12,7 @@ from zoocache_core.deps import current_scope
 from zoocache_core.statements import Statement, control, parse
 from zoocache_django import reads, transactions
 from zoocache_django.compilers import at_work
-from zoocache_django.publishing import Publishing
+from zoocache_django.publishing import publishing
 from zoocache_django.tables import everything, known_tables
 from zoocache_django.transactions import Transaction
 from zoocache_django.writes import REFUSALS, CompiledWrite, tags_of, touch
@@ -111,15 +111,15 @@ def _write(
         finally:
             if tags and not refused and not _no_rows(cursor, statement):
                 transaction.touch(tags)
-    with Publishing(tags) as publishing:
+    with publishing(tags) as outdating:
         try:
             result = execute()
         except REFUSALS:
             if not many:
-                publishing.tags = ()
+                outdating.tags = ()
             raise
         if _no_rows(cursor, statement):
-            publishing.tags = tags = []
+            outdating.tags = tags = []
     transactions.published(connection, tags)
     return result
 

@@ -30,7 +30,7 @@ from django.utils.module_loading import import_string
 from zoocache_core import ConfigurationError, Engine
 from zoocache_core.settings import Settings
 from zoocache_core.tags import tag
-from zoocache_django import transactions
+from zoocache_django.publishing import follow, unfollow
 from zoocache_django.signing import secret_keys
 
 __all__ = ["OPTIONS", "Alias", "aliases", "close_all", "engine_for", "open_followers", "read"]
@@ -128,7 +128,7 @@ def engine_for(alias: Alias) -> Engine:
             given = {option.name: getattr(wanted, option.name) for option in fields(Settings)}
             engine = _engines[wanted] = Engine(**given)
         if alias.follows:
-            transactions.follow(engine)
+            follow(engine)
         return engine
 
 
@@ -154,7 +154,7 @@ def close_all(keep: frozenset[Settings] = frozenset()) -> None:
     with _lock:
         for wanted in [wanted for wanted in _engines if wanted not in keep]:
             engine = _engines.pop(wanted)
-            transactions.unfollow(engine)
+            unfollow(engine)
             engine.reset()
 
 

@@ -1,57 +1,45 @@
-"""Invalidations on their way to the engines, around the moment at which others see a write."""
+"""The engines that are told what is written through Django."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Final
 
-from zoocache_core import Engine
-from zoocache_core.tags import invalidation_target
+from zoocache_core import Engine, isolation
+from zoocache_core.publishing import Publishing
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+__all__ = ["follow", "followers", "invalidate", "publishing", "unfollow"]
 
-__all__ = ["Publishing", "followed", "invalidate"]
-
-followed: Final[list[Engine]] = []
-"""The engines that are told what is written through Django."""
-
-_MOST_DOUBTS: Final = 32
+_followers: tuple[Engine, ...] = ()
 
 
-class Publishing:
-    """Around what makes writes visible to others: invalidates ``tags`` afterwards.
+def followers() -> tuple[Engine, ...]:
+    """The engines that are told."""
+    return _followers
 
-    In between, this process trusts nothing that depends on them. So its threads never see in the
-    cache what the database no longer says; other processes may, until the invalidation reaches
-    them. ``tags`` may be replaced before the end, when more is known.
-    """
 
-    __slots__ = ("_doubted", "_engines", "tags")
+def follow(engine: Engine) -> None:
+    """Invalidate in ``engine``, too, what is written through Django."""
+    global _followers
+    if engine not in _followers:
+        _followers = (*_followers, engine)
+        isolation.reconsider(engine)
 
-    def __init__(self, tags: Collection[str]) -> None:
-        self.tags = tags
 
-    def __enter__(self) -> Self:
-        self._engines = [engine for engine in followed if engine.configured]
-        self._doubted = [*map(invalidation_target, self.tags)]
-        if len(self._doubted) > _MOST_DOUBTS:
-            # As whole tables, since every reader looks through all that is doubted.
-            self._doubted = list({tag.rpartition(":")[0] or tag for tag in self._doubted})
-        for engine in self._engines:
-            engine.trie.doubt(self._doubted)
-        return self
+def unfollow(engine: Engine) -> None:
+    """Take back :func:`follow`."""
+    global _followers
+    if engine in _followers:
+        _followers = tuple(other for other in _followers if other is not engine)
+        isolation.reconsider(engine)
 
-    def __exit__(self, *exception: object) -> None:
-        for engine in self._engines:
-            if engine.configured:
-                if self.tags:
-                    engine.invalidate(*self.tags)
-                engine.trie.settle(self._doubted)
+
+def publishing(tags: Collection[str]) -> Publishing:
+    """Around what makes writes visible to others."""
+    return Publishing(_followers, tags)
 
 
 def invalidate(tags: Collection[str]) -> None:
     """Tell every engine at once."""
-    for engine in followed:
+    for engine in _followers:
         if engine.configured and tags:
             engine.invalidate(*tags)

@@ -9,7 +9,7 @@ from zoocache_core.deps import Scope
 from zoocache_core.statements import Statement
 from zoocache_django import tables
 from zoocache_django.rows import rows_by_table
-from zoocache_django.transactions import Transaction, read_in
+from zoocache_django.transactions import Transaction
 
 __all__ = ["note"]
 
@@ -39,4 +39,4 @@ def note(
         tags.add(tables.unknown(name, using))
     scope.add(tags)
     if transaction is not None:
-        read_in(transaction, scope, tags)
+        transaction.note_read(scope, tags)

@@ -4,69 +4,60 @@ A transaction is noticed at its first statement, which is also when it may begin
 Its end is noticed in the methods of ``BaseDatabaseWrapper`` that end one, since Django has no hook
 for "the outermost transaction has committed" that comes before the callbacks of ``on_commit``, and
 none for a rollback.
-
-While a transaction of this process has uncommitted writes, or began before the newest invalidation,
-every engine asks a guard on each read and store what the transactions of the current thread forbid.
-At other times a hit costs nothing extra.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from functools import partial
 from typing import Final
-from weakref import WeakSet, ref
+from weakref import ref
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import Atomic
 
-from zoocache_core import Engine, default_engine
-from zoocache_core.deps import Scope
-from zoocache_core.runtime import Runtime
+from zoocache_core import Engine, isolation, transactions
 from zoocache_core.transactions import WriteBuffer
-from zoocache_django.publishing import Publishing, followed, invalidate
+from zoocache_django.publishing import followers, invalidate, publishing
 
 __all__ = [
     "Transaction",
-    "attach",
     "begin",
     "committing",
     "current",
     "end",
-    "follow",
+    "inherited",
     "of",
     "published",
-    "read_in",
-    "unfollow",
 ]
 
 _ATTRIBUTE: Final = "_zoocache_transaction"
 
+_EXACT: Final = ("sqlite", "postgresql")
+"""Databases in which a rollback undoes everything, tables that are created included. Elsewhere what
+was rolled back is invalidated all the same."""
 
-class Transaction:
-    """An open transaction of one connection: what it wrote, and since when it reads."""
 
-    __slots__ = (
-        "__weakref__",
-        "_connection",
-        "_savepoints",
-        "buffer",
-        "published",
-        "stamps",
-        "started",
-    )
+class Transaction(transactions.Transaction):
+    """An open transaction of one of Django's connections."""
+
+    __slots__ = ("_connection", "_seen", "alias", "exact", "published")
+
+    by_thread = True
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        super().__init__()
         # Weak, lest it should keep open a connection that a thread has left behind.
         self._connection = ref(connection)
-        self.buffer = WriteBuffer()
+        self.alias = connection.alias
+        self.exact = connection.vendor in _EXACT
+        # What a test has seen as committed, and what of that at which savepoint.
         self.published = WriteBuffer()
-        self._savepoints: dict[str, tuple[int, int]] = {}
-        self.stamps: dict[Runtime, int] = {}
-        self.started = False
+        self._seen: dict[str, int] = {}
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        return followers()
 
     def in_test_only(self) -> bool:
         """Whether nothing but the transaction that a ``TestCase`` wraps around a test is open.
@@ -78,142 +69,56 @@ class Transaction:
         blocks: list[Atomic] = [] if connection is None else connection.atomic_blocks
         return bool(blocks) and bool(getattr(blocks[-1], "_from_testcase", False))
 
-    def start(self) -> None:
-        """Take the engines' positions, before the first statement."""
-        with _lock:
-            if not _open:
-                for engine in followed:
-                    _watch(engine)
-            _open.add(self)
-        _thread.transactions.append(self)
-        _context.set((*_context.get(), self))
-        self.started = True
-        # Being watched comes first: a move that falls in between only makes the stamp higher.
-        self.stamps = {engine: engine.present() for engine in followed if engine.configured}
-
-    def touch(self, tags: Iterable[str]) -> None:
-        """Record what was written, to be invalidated at the commit."""
-        if self.buffer:
-            self.buffer.touch(*tags)
-            return
-        # At once with the guard, lest a transaction that ends meanwhile should find it superfluous.
-        with _lock:
-            self.buffer.touch(*tags)
-            for engine in followed:
-                engine.add_guard(_guards[engine])
-
     def savepoint(self, name: str) -> None:
-        """Remember what had been written before the savepoint ``name``."""
-        self._savepoints[name] = self.buffer.savepoint(), self.published.savepoint()
+        super().savepoint(name)
+        self._seen[name] = self.published.savepoint()
 
-    def undo(self, name: str | None = None) -> None:
-        """Forget what was written, all of it or since the savepoint ``name``; it did not happen.
+    def undo(self, name: str) -> None:
+        if self.exact:
+            super().undo(name)
+        if name in self._seen:
+            self._unsee(self._seen[name])
 
-        Of a savepoint that is not known nothing is forgotten, which is always right, if late.
-        """
-        if name is not None and name not in self._savepoints:
-            return
-        written, published = (0, 0) if name is None else self._savepoints[name]
-        self.buffer.rollback_to(written)
+    def undo_all(self) -> None:
+        """Nothing of it happened."""
+        if not self.exact:
+            invalidate(self.written.pending())
+        self._unsee(0)
+
+    def _unsee(self, savepoint: int) -> None:
         tags = self.published.pending()
-        if self.published.rollback_to(published):
+        if self.published.rollback_to(savepoint):
             # A test is over, and what it saw as committed has never been.
             invalidate(tags)
 
     def settle(self) -> None:
         """Publish what a block of a test wrote, and has ended."""
-        if self.buffer:
-            tags = self.buffer.commit()
+        if self.written:
+            tags = self.written.commit()
             self.published.touch(*tags)
             invalidate(tags)
-        if self.started:
-            _stop(self)
+        if self.owners:
+            self.stop()
 
-    def stamp(self, engine: Engine) -> int:
-        """The position of ``engine`` before the first statement."""
-        return self.stamps.get(engine, 0)
-
-
-class _Thread(threading.local):
-    """The open transactions of the current thread, over all its connections."""
-
-    def __init__(self) -> None:
-        self.transactions: list[Transaction] = []
-
-
-class _Guard:
-    """What the open transactions of the current thread forbid (see ``zoocache_core.guards``)."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def hides(self, deps: Collection[str], stamp: int) -> bool:
-        """Whether one of them wrote what a value depends on, or began before the value was read.
-
-        The second matters to transactions that read a snapshot. Which ones do depends on the
-        database, on its settings and on ``SET TRANSACTION``; recomputing a value that is newer
-        than the transaction is right for all of them, and happens rarely.
-        """
-        hidden = False
-        for transaction in _mine():
-            hidden = hidden or transaction.buffer.touches_any(deps)
-            if transaction.in_test_only():
-                transaction.settle()
-            elif stamp > transaction.stamp(self._engine):
-                hidden = True
-        return hidden
+    def hides(self, engine: Engine, deps: Collection[str], stamp: int) -> bool:
+        if self.in_test_only():
+            hidden = self.written.touches_any(deps)
+            self.settle()
+            return hidden
+        return super().hides(engine, deps, stamp)
 
     def uncommitted(self) -> bool:
-        """Whether one of them has written anything."""
-        return any(transaction.buffer for transaction in _settled())
+        return not self._settled() and super().uncommitted()
 
-    def stamp(self) -> int | None:
-        """The position before the oldest of them began to read."""
-        return min((transaction.stamp(self._engine) for transaction in _settled()), default=None)
+    def stamp(self, engine: Engine) -> int | None:
+        return None if self._settled() else super().stamp(engine)
 
-
-_thread: Final = _Thread()
-# Django lets asynchronous code call synchronous code in another thread and the other way round,
-# with the same context; so the open transactions travel in it, too.
-_context: Final[ContextVar[tuple[Transaction, ...]]] = ContextVar("zoocache_django", default=())
-# Weak, because a thread may end without closing its connections.
-_open: Final[WeakSet[Transaction]] = WeakSet()
-_lock: Final = threading.Lock()
-_guards: Final[dict[Engine, _Guard]] = {}
-_watchers: Final[dict[Engine, Callable[[], None]]] = {}
-
-
-def follow(engine: Engine) -> None:
-    """Invalidate in ``engine``, too, what is written through Django."""
-    with _lock:
-        if engine not in followed:
-            _guards[engine] = _Guard(engine)
-            _watchers[engine] = partial(engine.add_guard, _guards[engine])
-            followed.append(engine)
-            if _open:
-                _watch(engine)
-
-
-def unfollow(engine: Engine) -> None:
-    """Take back :func:`follow`."""
-    with _lock:
-        if engine in followed:
-            followed.remove(engine)
-            engine.unwatch(_watchers.pop(engine))
-            engine.remove_guard(_guards.pop(engine))
-
-
-def attach() -> None:
-    """Put the default engine, configured anew, under the transactions that are already open."""
-    follow(default_engine)
-    with _lock:
-        if not default_engine.configured or not _open:
-            return
-        _watch(default_engine)
-        for transaction in _open:
-            # Its position was another engine's. For this one, it began before everything.
-            transaction.stamps[default_engine] = 0
-        default_engine.add_guard(_guards[default_engine])
+    def _settled(self) -> bool:
+        # A block without a savepoint has ended unnoticed.
+        if self.in_test_only():
+            self.settle()
+            return True
+        return False
 
 
 def of(connection: BaseDatabaseWrapper) -> Transaction | None:
@@ -229,15 +134,32 @@ def current(connection: BaseDatabaseWrapper) -> Transaction | None:
     """
     transaction: Transaction | None = connection.__dict__.get(_ATTRIBUTE)
     if transaction is None:
-        if connection.autocommit:
+        # Before it is opened, and when it was lost, nothing is in a transaction, although
+        # `autocommit` is still, or again, False.
+        if (
+            connection.autocommit
+            or connection.connection is None
+            or connection.closed_in_transaction
+        ):
             return None
         transaction = begin(connection)
     if transaction.in_test_only():
         transaction.settle()
         return None
-    if not transaction.started:
+    if transaction.owners:
+        isolation.join(transaction)
+    else:
         transaction.start()
     return transaction
+
+
+def inherited(using: str) -> Iterator[Transaction]:
+    """The transactions of the database ``using`` in which the current context was made, wherever
+    their connections are: Django lets synchronous code call asynchronous code and the other way
+    round in another thread, with the same context."""
+    for one in isolation.inherited():
+        if isinstance(one, Transaction) and one.alias == using and not one.in_test_only():
+            yield one
 
 
 def begin(connection: BaseDatabaseWrapper) -> Transaction:
@@ -252,9 +174,9 @@ def end(connection: BaseDatabaseWrapper, undone: bool) -> None:
     if transaction is not None:
         del connection.__dict__[_ATTRIBUTE]
         if undone:
-            transaction.undo()
-        if transaction.started:
-            _stop(transaction)
+            transaction.undo_all()
+        if transaction.owners:
+            transaction.stop()
 
 
 @contextmanager
@@ -264,80 +186,14 @@ def committing(connection: BaseDatabaseWrapper) -> Iterator[None]:
     if transaction is None:
         yield
         return
-    with Publishing(transaction.buffer.pending()):
+    with publishing(transaction.written.pending()):
         yield
         # Not reached if the commit fails; the database may have committed all the same.
         end(connection, undone=False)
 
 
-def published(connection: BaseDatabaseWrapper, tags: Collection[str]) -> None:
+def published(connection: BaseDatabaseWrapper, tags: Iterable[str]) -> None:
     """Remember what was written in a test outside of its blocks, to be forgotten after it."""
     transaction = of(connection)
     if transaction is not None:
         transaction.published.touch(*tags)
-
-
-def read_in(transaction: Transaction, scope: Scope | None, tags: Collection[str]) -> None:
-    """What ``scope`` depends on was read in a transaction: it is as old as the transaction, and
-    private if the transaction wrote it."""
-    private = transaction.buffer.touches_any(tags)
-    while scope is not None:
-        if private:
-            scope.forbid("it was computed from rows that are not committed")
-        scope.lower_stamp(transaction.stamps.get(scope.engine, 0))
-        scope = scope.parent
-
-
-def _mine() -> Iterator[Transaction]:
-    yield from _thread.transactions
-    for transaction in _context.get():
-        if transaction.started and transaction not in _thread.transactions:
-            yield transaction
-
-
-def _settled() -> Iterator[Transaction]:
-    for transaction in list(_mine()):
-        if transaction.in_test_only():
-            transaction.settle()
-        else:
-            yield transaction
-
-
-def _watch(engine: Engine) -> None:
-    if engine.configured:
-        engine.watch(_watchers[engine])
-        if not engine.direct:
-            # Its position moves wherever it is shared, and it has no short way to lose.
-            engine.add_guard(_guards[engine])
-
-
-def _stop(transaction: Transaction) -> None:
-    """Forget a transaction that forbids nothing any more."""
-    # Connections can be shared by threads, so it may have been started by another one.
-    if transaction in _thread.transactions:
-        _thread.transactions.remove(transaction)
-    mine = _context.get()
-    if transaction in mine:
-        _context.set(tuple(one for one in mine if one is not transaction))
-    transaction.started = False
-    transaction.stamps = {}
-    with _lock:
-        _open.discard(transaction)
-        for engine in followed:
-            if engine.configured:
-                _relax(engine)
-
-
-def _relax(engine: Engine) -> None:
-    """Remove what no open transaction needs."""
-    if not _open:
-        engine.unwatch(_watchers[engine])
-        engine.remove_guard(_guards[engine])
-        return
-    if not engine.direct:
-        return
-    # Under the lock under which the position moves, lest it should do so unnoticed.
-    with engine.trie.lock:
-        position = engine.trie.position
-        if all(not one.buffer and one.stamp(engine) >= position for one in _open):
-            engine.remove_guard(_guards[engine])

@@ -16,9 +16,10 @@ from django.db.models.constants import OnConflict
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.subqueries import DeleteQuery, InsertQuery, UpdateQuery
 
+from zoocache_core.publishing import Publishing
 from zoocache_core.statements import Statement
 from zoocache_django import tables, transactions
-from zoocache_django.publishing import Publishing
+from zoocache_django.publishing import publishing
 from zoocache_django.relations import ends_deleted, ends_inserted
 from zoocache_django.rows import identifies, keys_of, model_of
 from zoocache_django.tags import row_tag, table_tag
@@ -38,7 +39,10 @@ def invalidate_model(model: tables.Model, *keys: Any, using: str = DEFAULT_DB_AL
     and not at all when it is rolled back.
     """
     tags = [row_tag(model, key, using=using) for key in keys]
-    touch(connections[using], tags or [table_tag(model, using=using)])
+    declared = tags or [table_tag(model, using=using)]
+    touch(connections[using], declared)
+    for transaction in transactions.inherited(using):
+        transaction.touch(declared)
 
 
 def touch(connection: BaseDatabaseWrapper, tags: Collection[str]) -> None:
@@ -47,7 +51,7 @@ def touch(connection: BaseDatabaseWrapper, tags: Collection[str]) -> None:
     if transaction is not None:
         transaction.touch(tags)
     else:
-        with Publishing(tags):
+        with publishing(tags):
             transactions.published(connection, tags)
 
 
@@ -79,7 +83,7 @@ class CompiledWrite:
         self._transaction = transactions.current(connection)
         self._tags = _expected(self._compiler, self._table)
         if self._transaction is None:
-            self._publishing = Publishing(self._tags)
+            self._publishing = publishing(self._tags)
             self._publishing.__enter__()
 
     def end(self, returned: Sequence[Any] | None, returning: Sequence[Any]) -> None:

@@ -12,6 +12,7 @@ from tests.core.http_visitors import Forbidden, Received, Sent, Site, View, Visi
 from zoocache_core import Engine, add_deps
 from zoocache_core.codec import Codec
 from zoocache_core.events import EventSink
+from zoocache_core.fastpaths import no_hit
 from zoocache_core.http import PagePolicy, url_tag, view_tag
 from zoocache_core.http.learned import Learned
 from zoocache_core.testing import ManualClock, in_threads
@@ -683,7 +684,7 @@ def test_a_page_is_served_while_the_storage_is_down(site):
     site.get(says("page"))
     # As a shared storage is asked: memory cannot fail, and is read directly.
     site.engine.direct = False
-    site.engine.add_guard(_Idle())
+    site.engine.hit = no_hit
     for name in ("get", "get_many", "set", "set_many", "delete"):
         setattr(site.engine.storage, name, down)
         setattr(site.engine.storage, f"a{name}", adown)

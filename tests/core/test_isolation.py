@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
@@ -13,24 +13,36 @@ from typing import Any
 import pytest
 
 from zoocache_core import Engine, isolation
+from zoocache_core.moments import Moment
+from zoocache_core.testing import in_threads
+from zoocache_core.transactions import Transaction
 
 
-class Writing:
-    """A transaction that has written ``row``, since the position it began at."""
+class Reading(Transaction):
+    """A transaction that has written nothing yet."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engines = (engine,)
-        self.owners: set[Any] = set()
-        self.began = engine.stamp()
+        super().__init__()
+        self._engines = (engine,)
 
-    def hides(self, engine: Engine, deps: Collection[str], stamp: int) -> bool:
-        return "row" in deps
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        return self._engines
 
-    def uncommitted(self) -> bool:
-        return True
 
-    def stamp(self, engine: Engine) -> int | None:
-        return self.began
+class Writing(Reading):
+    """A transaction that has written ``row``."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.written.touch("row")
+        self.since = Moment(self.engines)
+
+
+class OfThread(Writing):
+    """One whose connection belongs to a thread."""
+
+    by_thread = True
 
 
 @pytest.fixture
@@ -112,9 +124,9 @@ async def test_tasks_of_one_thread_are_apart(engine: Engine, writing: Writing) -
 def test_what_it_reads_is_as_old_as_itself(engine: Engine, writing: Writing) -> None:
     isolation.begin(writing)
     engine.invalidate("something")
-    assert engine.stamp() == writing.began
+    assert engine.stamp() == writing.since.position(engine)
     isolation.end(writing)
-    assert engine.stamp() > writing.began
+    assert engine.stamp() > writing.since.position(engine)
 
 
 def test_engines_that_it_does_not_concern(engine: Engine, writing: Writing) -> None:
@@ -152,13 +164,163 @@ def test_what_is_dropped_without_an_end(engine: Engine, writing: Writing) -> Non
 
 def test_an_engine_that_is_configured_anew(engine: Engine, writing: Writing) -> None:
     isolation.begin(writing)
+    engine.invalidate("something", "else")
     engine.reset()
     engine.configure()
-    engine.set("k", 1, deps="row", stamp=0)
-    isolation.join(writing)
-    assert engine.guards
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(engine.set, "k", 1, "row").result(20)
+        assert pool.submit(engine.get, "k").result(20) == 1
+    assert engine.get("k") is None
+    assert engine.stamp() == 0
     isolation.end(writing)
+    assert engine.get("k") == 1
     assert not engine.guards
+
+
+def test_one_that_is_configured_in_the_middle(writing: Writing) -> None:
+    engine = Engine.unconfigured()
+    writing._engines = (engine,)
+    isolation.begin(writing)
+    engine.configure()
+    isolation.reconsider(engine)
+    assert engine.set("k", 1, deps="row") is False
+    isolation.end(writing)
+    assert engine.set("k", 1, deps="row")
+    engine.reset()
+
+
+class TestQuiet:
+    """What forbids nothing costs nothing."""
+
+    def test_reading_what_everybody_reads(self, engine: Engine) -> None:
+        reading = Reading(engine)
+        short = engine.hit
+        reading.start()
+        assert engine.hit is short
+        assert engine.get("k") == 1
+        assert engine.set("k", 2, deps="row")
+        reading.stop()
+        assert not engine.guards
+
+    def test_until_it_writes(self, engine: Engine) -> None:
+        reading = Reading(engine)
+        reading.start()
+        reading.touch(["row"])
+        assert engine.get("k") is None
+        assert engine.get("other") == 2
+        assert engine.set("k", 2) is False
+        reading.stop()
+        assert not engine.guards
+        assert engine.get("k") == 1
+
+    @pytest.mark.parametrize("tag", ["known", "new"])
+    def test_until_others_write(self, engine: Engine, tag: str) -> None:
+        # One has a node already, and takes a shorter way.
+        engine.invalidate("known")
+        reading = Reading(engine)
+        reading.start()
+        with ThreadPoolExecutor(1) as pool:
+            assert engine.get("k") == 1
+            pool.submit(engine.invalidate, tag).result(20)
+            pool.submit(engine.set, "k", "newer", "row").result(20)
+            assert pool.submit(engine.get, "k").result(20) == "newer"
+            # Older than the transaction is not newer than what it reads.
+            assert engine.get("other") == 2
+            assert engine.get("k") is None
+            engine.set("of mine", 1, deps=tag)
+            assert pool.submit(engine.get, "of mine").result(20) is None
+        reading.stop()
+        assert not engine.guards
+        assert engine.get("k") == "newer"
+
+    def test_a_quiet_one_that_ends_leaves_the_guard_to_the_others(self, engine: Engine) -> None:
+        quiet, dirty = Reading(engine), Reading(engine)
+        quiet.start()
+        dirty.start()
+        dirty.touch(["row"])
+        quiet.stop()
+        assert engine.get("k") is None
+        dirty.stop()
+        assert not engine.guards
+
+    def test_one_that_has_undone_all_it_wrote_is_quiet_again(self, engine: Engine) -> None:
+        first, second = Reading(engine), Reading(engine)
+        first.start()
+        second.start()
+        first.savepoint("s")
+        first.touch(["row"])
+        first.undo("s")
+        second.stop()
+        assert not engine.guards
+        first.touch(["row"])
+        assert engine.get("k") is None
+        first.stop()
+
+    def test_a_hit_is_counted_once(self, engine: Engine, writing: Writing) -> None:
+        isolation.begin(writing)
+        assert (engine.get("k"), engine.get("other")) == (None, 2)
+        assert (engine.stats().hits, engine.stats().misses) == (1, 1)
+        isolation.end(writing)
+
+    def test_an_end_while_somebody_invalidates_waits_for_nothing(
+        self, engine: Engine, writing: Writing
+    ) -> None:
+        """The garbage collector may end a transaction anywhere."""
+        isolation.begin(writing)
+        with engine.trie.lock, ThreadPoolExecutor(1) as pool:
+            pool.submit(isolation.end, writing).result(20)
+        assert engine.get("k") == 1
+        assert not engine.guards
+
+
+class TestThreads:
+    def test_all_tasks_of_its_thread_are_in_it(self, engine: Engine) -> None:
+        writing = OfThread(engine)
+
+        async def begin() -> None:
+            isolation.begin(writing)
+
+        async def work() -> None:
+            bystander = asyncio.create_task(look())
+            await asyncio.create_task(begin())
+            go.set()
+            assert await bystander is None
+
+        async def look() -> Any:
+            await go.wait()
+            return engine.get("k")
+
+        go = asyncio.Event()
+        asyncio.run(work())
+        isolation.end(writing)
+
+    def test_what_a_thread_leaves_behind_is_nobodys(self, engine: Engine) -> None:
+        writing = OfThread(engine)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(isolation.begin, writing).result(20)
+        assert engine.get("k") == 1
+        isolation.join(writing)
+        assert engine.get("k") is None
+        isolation.end(writing)
+
+    def test_many_that_begin_write_and_end(self, engine: Engine) -> None:
+        """In each, nothing is stored while it is dirty; afterwards nothing is left behind."""
+
+        def work(number: int) -> None:
+            for turn in range(100):
+                one = Reading(engine)
+                one.start()
+                if turn % 3:
+                    one.touch([f"tag:{number}"])
+                    assert engine.set("k", 1) is False
+                    if turn % 2:
+                        engine.invalidate(f"tag:{number}")
+                one.stop()
+                assert engine.set(f"free {number}", 1)
+
+        in_threads(6, work)
+        engine.get("k")
+        assert not engine.guards
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy.engine import Dialect, Engine
 
-from zoocache_core import ConfigurationError
+from zoocache_core import ConfigurationError, isolation
 from zoocache_core import Engine as Cache
 from zoocache_core.tags import tag
 
@@ -103,6 +103,7 @@ class Database:
         self.users.append((user, cache))
         if cache not in self.caches:
             self.caches = (*self.caches, cache)
+            isolation.reconsider(cache)
         for name, targets in triggers.items():
             wanted = frozenset(map(str.lower, targets))
             self.triggers[name.lower()] = self.triggers.get(name.lower(), frozenset()) | wanted
@@ -112,7 +113,10 @@ class Database:
         """Take back :meth:`serve`; whether nobody is served any more."""
         self.users = [pair for pair in self.users if pair[0] is not user]
         wanted = [cache for _, cache in self.users]
+        left = [cache for cache in self.caches if cache not in wanted]
         self.caches = tuple(cache for cache in self.caches if cache in wanted)
+        for cache in left:
+            isolation.reconsider(cache)
         _collect_caches()
         return not self.users
 

@@ -74,7 +74,7 @@ def execute(
                 publishing.tags = before
         if transactions.in_progress(proxied):
             # It was the first statement of a transaction after all.
-            (transaction or transactions.enter(connection, database)).written.touch(*tags)
+            (transaction or transactions.enter(connection, database)).touch(tags)
         return None
     transaction = transaction or transactions.enter(connection, database)
     written = False
@@ -89,7 +89,7 @@ def execute(
             if writes.awaits_keys(plan, compiled):
                 transaction.expect(context, partial(writes.by_returned, database, plan, context))
             else:
-                transaction.written.touch(*tags)
+                transaction.touch(tags)
     if transactions.in_progress(proxied) is False:
         # The driver has begun no transaction for it.
         transactions.publish(transaction)
@@ -134,14 +134,13 @@ def _steer(
             if kind == "release" and transactions.in_progress(proxied) is not False:
                 publishing.tags = ()
                 return None
-            transaction.written.commit()
-            transaction.savepoints.clear()
+            transaction.commit()
     else:
         call()
     if kind == "savepoint":
-        transaction.savepoints[name] = transaction.written.savepoint()
-    elif kind == "undo" and transaction.exact and name in transaction.savepoints:
-        transaction.written.rollback_to(transaction.savepoints[name])
+        transaction.savepoint(name)
+    elif kind == "undo":
+        transaction.undo(name)
     if transaction.manual and kind in ("commit", "rollback"):
         transactions.undo(proxied)
     return None

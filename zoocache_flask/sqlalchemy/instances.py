@@ -118,7 +118,7 @@ def _note(scope: Scope, state: InstanceState[Any]) -> None:
         scope.forbid("it was computed from an object with changes that are not flushed")
     one: Scope | None = scope
     while one is not None:
-        since = 0 if state in unit.adopted else unit.since.get(one.engine, 0)
+        since = 0 if state in unit.adopted else unit.since.position(one.engine)
         one.lower_stamp(since)
         one = one.parent
 

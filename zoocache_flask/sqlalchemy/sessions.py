@@ -18,7 +18,7 @@ from sqlalchemy.orm.attributes import instance_state
 
 from zoocache_core import Engine as Cache
 from zoocache_core import isolation
-from zoocache_core.runtime import Runtime
+from zoocache_core.moments import Moment
 from zoocache_flask.sqlalchemy import transactions
 from zoocache_flask.sqlalchemy.databases import ROOT, Database, all_caches, of_engine
 
@@ -30,8 +30,10 @@ _ANY: Final = "*"
 class Unit:
     """The unit of work of one session.
 
-    ``since`` are the caches' positions before the oldest object that it holds was loaded.
+    ``since`` is the moment before the oldest object that it holds was loaded.
     """
+
+    by_thread = False
 
     __slots__ = ("__weakref__", "_databases", "_session", "adopted", "owners", "since")
 
@@ -39,13 +41,17 @@ class Unit:
         self._session = ref(session)
         self._databases: dict[Mapper[Any], Database | None] = {}
         self.owners: set[Any] = set()
-        self.since: dict[Runtime, int] = {}
+        self.since = Moment(())
         # Objects that came from elsewhere: nobody knows when they were loaded.
         self.adopted: WeakSet[InstanceState[Any]] = WeakSet()
 
     @property
     def engines(self) -> tuple[Cache, ...]:
         return all_caches()
+
+    def quiet(self, engine: Cache) -> bool:
+        """It does not tell when an object is changed, so it has to be asked each time."""
+        return False
 
     def uncommitted(self) -> bool:
         """Whether there are changes that no query has seen."""
@@ -62,7 +68,7 @@ class Unit:
         session = self._session()
         if session is None or not any(_is_in_database(dep) for dep in deps):
             return False
-        older = stamp > self.since.get(engine, 0) and bool(session.identity_map.keys())
+        older = stamp > self.since.position(engine) and bool(session.identity_map.keys())
         return older or self.uncommitted()
 
     def stamp(self, engine: Cache) -> int | None:
@@ -74,7 +80,7 @@ class Unit:
         isolation.begin(self)
         # Ended transactions leave nothing loaded behind, unless the session is told otherwise.
         if session.expire_on_commit or not session.identity_map.keys():
-            self.since = {cache: cache.trie.position for cache in all_caches() if cache.configured}
+            self.since = Moment(all_caches())
             self._databases.clear()
 
     def database(self, session: Session, mapper: Mapper[Any]) -> Database | None:

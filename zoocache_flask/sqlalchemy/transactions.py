@@ -15,8 +15,9 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.pool import PoolProxiedConnection
 
 from zoocache_core import Engine as Cache
-from zoocache_core import isolation
+from zoocache_core import isolation, transactions
 from zoocache_core.deps import Scope
+from zoocache_core.moments import Moment
 from zoocache_core.publishing import Publishing
 from zoocache_core.transactions import WriteBuffer
 from zoocache_flask.sqlalchemy.databases import Database
@@ -52,33 +53,19 @@ _EXACT: Final = ("sqlite", "postgresql")
 was rolled back is invalidated all the same."""
 
 
-class Transaction:
-    """What an open transaction of a driver's connection wrote, and since when it reads."""
+class Transaction(transactions.Transaction):
+    """An open transaction of a driver's connection."""
 
-    __slots__ = (
-        "__weakref__",
-        "_buffer",
-        "database",
-        "exact",
-        "inserting",
-        "manual",
-        "owners",
-        "savepoints",
-        "shows_uncommitted",
-        "stamps",
-    )
+    __slots__ = ("database", "exact", "inserting", "manual", "shows_uncommitted")
 
     def __init__(self, database: Database, dialect: str) -> None:
+        super().__init__()
         self.database = database
         self.exact = dialect in _EXACT
-        self.owners: set[Any] = set()
-        self.stamps: dict[Cache, int] = {}
-        self.savepoints: dict[str, int] = {}
         # Begun by a statement of the application, on a connection that commits by itself.
         self.manual = False
         self.shows_uncommitted = False
         self.inserting: tuple[object, Callable[[], Iterable[str]]] | None = None
-        self._buffer = WriteBuffer()
 
     @property
     def engines(self) -> tuple[Cache, ...]:
@@ -86,12 +73,11 @@ class Transaction:
 
     @property
     def written(self) -> WriteBuffer:
-        """What was written."""
         if self.inserting is not None:
             _, tags = self.inserting
             self.inserting = None
-            self._buffer.touch(*tags())
-        return self._buffer
+            self._written.touch(*tags())
+        return self._written
 
     def expect(self, context: object, tags: Callable[[], Iterable[str]]) -> None:
         """``context`` has inserted rows whose keys SQLAlchemy is about to fetch; by the time that
@@ -99,33 +85,19 @@ class Transaction:
         if self.inserting is None or self.inserting[0] is not context:
             self.written  # noqa: B018  settles what an earlier statement has inserted
             self.inserting = (context, tags)
+            isolation.rouse(self)
 
-    def stamp(self, engine: Cache) -> int | None:
-        """The position before the transaction's first statement; 0 if nobody took it."""
-        return self.stamps.get(engine, 0)
+    def quiet(self, engine: Cache) -> bool:
+        return self.inserting is None and super().quiet(engine)
 
-    def hides(self, engine: Cache, deps: Collection[str], stamp: int) -> bool:
-        """Whether it wrote what a value depends on, or may read an older snapshot.
-
-        Whether there is a snapshot depends on the database, on its settings and on statements such
-        as ``SET TRANSACTION``. Recomputing a value that is newer than the transaction is right for
-        all of them.
-        """
-        return stamp > self.stamps.get(engine, 0) or self.written.touches_any(deps)
-
-    def uncommitted(self) -> bool:
-        return bool(self.written)
+    def undo(self, name: str) -> None:
+        if self.exact:
+            super().undo(name)
 
     def note_read(self, scope: Scope, tags: Collection[str]) -> None:
-        """What ``scope`` depends on is being read here: it is as old as the transaction, and
-        private if the transaction wrote it."""
-        if self.shows_uncommitted or self.written.touches_any(tags):
+        if self.shows_uncommitted:
             scope.forbid("it was computed from rows that are not committed")
-        one: Scope | None = scope
-        while one is not None:
-            if one.engine in self.database.caches:
-                one.lower_stamp(self.stamps.get(one.engine, 0))
-            one = one.parent
+        super().note_read(scope, tags)
 
 
 def info_of(connection: PoolProxiedConnection) -> dict[Any, Any]:
@@ -148,7 +120,7 @@ def begun(connection: PoolProxiedConnection, database: Database) -> None:
 
     It is declared when it executes something: many never do.
     """
-    info_of(connection)[_BEGUN] = _positions(database)
+    info_of(connection)[_BEGUN] = Moment(database.caches)
 
 
 def enter(connection: Connection, database: Database, manual: bool = False) -> Transaction:
@@ -160,16 +132,11 @@ def enter(connection: Connection, database: Database, manual: bool = False) -> T
     dialect, info = connection.dialect.name, info_of(connection.connection)
     transaction = info[_KEY] = Transaction(database, dialect)
     transaction.manual = manual
-    transaction.stamps = _positions(database) if manual else info.pop(_BEGUN, {})
     transaction.shows_uncommitted = dialect != "postgresql" and (
         isolation_level(connection) == "READ UNCOMMITTED"
     )
-    isolation.begin(transaction)
+    transaction.start(None if manual else info.pop(_BEGUN, Moment(())))
     return transaction
-
-
-def _positions(database: Database) -> dict[Cache, int]:
-    return {cache: cache.trie.position for cache in database.caches if cache.configured}
 
 
 def use(connection: PoolProxiedConnection, unit: isolation.Activity) -> None:
@@ -195,7 +162,7 @@ def drop(info: dict[Any, Any]) -> None:
     info.pop(_UNIT, None)
     transaction: Transaction | None = info.pop(_KEY, None)
     if transaction is not None:
-        isolation.end(transaction)
+        transaction.stop()
 
 
 @contextmanager
@@ -223,8 +190,7 @@ def undo(connection: PoolProxiedConnection) -> None:
 def publish(transaction: Transaction) -> None:
     """What was written until now has been committed, whatever becomes of the transaction."""
     with Publishing(transaction.engines, transaction.written.pending()):
-        transaction.written.commit()
-        transaction.savepoints.clear()
+        transaction.commit()
 
 
 def isolation_level(connection: Connection) -> str | None:
