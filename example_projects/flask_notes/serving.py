@@ -63,8 +63,8 @@ def database_in(directory: Path) -> Database:
 def _environment(database: Database, storage_url: str | None, directory: Path) -> dict[str, str]:
     return {
         **os.environ,
-        "NOTES_DATABASE": f"sqlite:///{database.file}",
-        "NOTES_STORAGE_URL": storage_url or "",
+        "DATABASE_URL": f"sqlite:///{database.file}",
+        "ZOOCACHE_URL": storage_url or "",
         # The database is this run's own, so no pages of another run may be found.
         "NOTES_PREFIX": directory.name,
     }

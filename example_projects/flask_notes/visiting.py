@@ -130,11 +130,6 @@ def _pages(database: Database, note: int, title: str) -> list[Page]:
         " WHERE n.note_id = ? LIMIT 1",
         note,
     )
-    (other,) = database.one(
-        "SELECT name FROM subject WHERE id NOT IN"
-        " (SELECT subject_id FROM note_subject WHERE note_id = ?) LIMIT 1",
-        note,
-    )
     word, subject = quote(title.rpartition(" ")[0]), quote(str(about))
     return [
         Page("home, subjects, authors", ""),
@@ -146,7 +141,7 @@ def _pages(database: Database, note: int, title: str) -> list[Page]:
         Page("search as JSON", f"api/search?q={word}"),
         Page("another note", f"notes/{note - 1}", shows_it=False),
         Page("another note as JSON", f"api/notes/{note - 1}", shows_it=False),
-        Page("another subject", f"subjects/{quote(str(other))}", shows_it=False),
+        Page("its author as JSON", "api/authors/1", shows_it=False),
     ]
 
 
@@ -154,7 +149,7 @@ def _titles(body: str) -> list[str]:
     """The titles of the notes that a page or the API shows."""
     if body.startswith("{"):
         data = json.loads(body)
-        return [note["title"] for note in data.get("notes", [data])]
+        return [note.get("title", "") for note in data.get("notes", [data])]
     # Between tags of its own, whole: a title is part of its revision's.
     return [part.partition("<")[0] for part in body.split(">")]
 

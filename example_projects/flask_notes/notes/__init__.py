@@ -1,7 +1,7 @@
 """Notes that people write and everybody may read: a small Flask application.
 
-``create_app()`` makes it. What concerns the cache is marked (1) to (4), here and in ``cache.py``,
-``pages.py`` and ``accounts.py``.
+``create_app()`` makes it. What concerns the cache is marked (1) to (3), here and in ``pages.py``
+and ``api.py``. There is nothing else: the views that write know nothing of it.
 """
 
 from __future__ import annotations
@@ -18,21 +18,26 @@ from example_projects.flask_notes.notes.models import db
 from example_projects.flask_notes.notes.seeding import seed
 from zoocache_flask import ZooCache
 
-# (1) The extension, like any other: made here, given its application below.
+# (1) The extension, like any other: made here, given its application below. It finds
+# Flask-SQLAlchemy there, and notices which rows pages are made of and when those are written.
 cache = ZooCache()
 
 DATABASE = Path(__file__).resolve().parents[1] / "notes.sqlite3"
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
-    """The application. Without ``config`` it reads ``NOTES_...`` environment variables."""
+    """The application.
+
+    Where its notes are is said by the environment variable ``DATABASE_URL``, and where its pages
+    are by ``ZOOCACHE_URL``, unless ``config`` says so.
+    """
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY=os.environ.get("NOTES_SECRET_KEY", "for this example on one machine only"),
-        SQLALCHEMY_DATABASE_URI=os.environ.get("NOTES_DATABASE", f"sqlite:///{DATABASE}"),
+        SQLALCHEMY_DATABASE_URI=os.environ.get("DATABASE_URL", f"sqlite:///{DATABASE}"),
         # (2) Where pages are kept: the memory of the process, unless somebody says otherwise.
         ZOOCACHE={
-            "storage_url": os.environ.get("NOTES_STORAGE_URL") or None,
+            "storage_url": os.environ.get("ZOOCACHE_URL") or None,
             "prefix": os.environ.get("NOTES_PREFIX", "notes"),
         },
     )

@@ -1,7 +1,8 @@
 """Logging in and out.
 
 Who is there is looked up before each request and left in ``flask.g``. Pages that show it, as all do
-in their header, are kept apart by it: ZooCache notices what a page reads of ``g``.
+in their header, are kept apart by it: ZooCache notices what a page reads of ``g``. They are made
+anew when the user changes the name, since it was read from the database.
 """
 
 from __future__ import annotations

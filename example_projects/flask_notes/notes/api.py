@@ -1,4 +1,4 @@
-"""The same as JSON."""
+"""(3) The same as JSON."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from flask import Blueprint, request
 from flask.views import MethodView
 
-from example_projects.flask_notes.notes import cache, queries
-from example_projects.flask_notes.notes.models import Note, db
+from example_projects.flask_notes.notes import queries
+from example_projects.flask_notes.notes.models import Note, User, db
 from zoocache_flask import cache_view
 
 blueprint = Blueprint("api", __name__, url_prefix="/api")
@@ -28,14 +28,14 @@ def _as_json(note: Note) -> dict[str, Any]:
 class NoteView(MethodView):
     """One note."""
 
-    @cache_view(deps=lambda self, note_id: cache.note(note_id))
+    @cache_view
     def get(self, note_id: int) -> dict[str, Any]:
         """Read it."""
         return _as_json(db.get_or_404(Note, note_id))
 
 
 @blueprint.get("/search")
-@cache_view(ttl=3600, deps=cache.LISTS, query=["q"])
+@cache_view(ttl=3600, query=["q"])
 def search() -> dict[str, Any]:
     """The notes that contain a text."""
     found = queries.matching(request.args.get("q", "").strip())
@@ -43,10 +43,18 @@ def search() -> dict[str, Any]:
 
 
 @blueprint.get("/subjects/<name>")
-@cache_view(deps=cache.subject)
+@cache_view
 def subject(name: str) -> dict[str, Any]:
     """The notes about a subject."""
     return {"notes": [_as_json(note) for note in queries.about(name)]}
+
+
+@blueprint.get("/authors/<int:user_id>")
+@cache_view
+def author(user_id: int) -> dict[str, Any]:
+    """Who somebody is."""
+    found = db.get_or_404(User, user_id)
+    return {"id": found.id, "name": found.name}
 
 
 blueprint.add_url_rule("/notes/<int:note_id>", view_func=NoteView.as_view("note"))

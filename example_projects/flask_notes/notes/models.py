@@ -32,10 +32,6 @@ class User(db.Model):  # type: ignore[name-defined, misc]
     password: Mapped[str] = mapped_column(String(200))
     notes: Mapped[list[Note]] = relationship(back_populates="author")
 
-    def __zoocache_key__(self) -> tuple[int, str]:
-        """Pages that show the user in ``g`` are kept apart by this."""
-        return self.id, self.name
-
 
 class Subject(db.Model):  # type: ignore[name-defined, misc]
     """What notes are about."""

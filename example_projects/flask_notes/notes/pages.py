@@ -1,11 +1,11 @@
-"""(4) The HTML pages: ``@cache_view`` on those that are read, nothing on the form that writes."""
+"""(3) The HTML pages: ``@cache_view`` on those that are read, nothing on the form that writes."""
 
 from __future__ import annotations
 
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from example_projects.flask_notes.notes import cache, queries
+from example_projects.flask_notes.notes import queries
 from example_projects.flask_notes.notes.accounts import login_required
 from example_projects.flask_notes.notes.models import Note, Subject, User, db
 from zoocache_flask import cache_view
@@ -14,7 +14,7 @@ blueprint = Blueprint("pages", __name__)
 
 
 @blueprint.get("/")
-@cache_view(deps=cache.LISTS)
+@cache_view
 def home() -> str:
     """The newest notes, all subjects, the busiest authors."""
     return render_template(
@@ -26,14 +26,14 @@ def home() -> str:
 
 
 @blueprint.get("/notes/<int:note_id>")
-@cache_view(deps=cache.note)
+@cache_view
 def note(note_id: int) -> str:
     """One note."""
     return render_template("note.html", note=db.get_or_404(Note, note_id))
 
 
 @blueprint.get("/subjects/<name>")
-@cache_view(deps=cache.subject)
+@cache_view
 def subject(name: str) -> str:
     """The notes about a subject."""
     db.first_or_404(db.select(Subject).filter_by(name=name))
@@ -41,7 +41,7 @@ def subject(name: str) -> str:
 
 
 @blueprint.get("/authors/<int:user_id>")
-@cache_view(deps=cache.author)
+@cache_view
 def author(user_id: int) -> str:
     """The notes of an author."""
     found = db.get_or_404(User, user_id)
@@ -49,7 +49,7 @@ def author(user_id: int) -> str:
 
 
 @blueprint.get("/search")
-@cache_view(ttl=3600, deps=cache.LISTS, query=["q"])
+@cache_view(ttl=3600, query=["q"])
 def search() -> str:
     """The notes that contain a text."""
     text = request.args.get("q", "").strip()
@@ -70,10 +70,8 @@ def edit(note_id: int) -> str | Response:
         return render_template(
             "edit.html", note=found, subjects=queries.subjects(), problem="Title and text, please."
         )
-    before = cache.tags_of(found)
     found.title, found.body = title[:120], body
     named = request.form.getlist("subject")
     found.subjects = list(db.session.scalars(db.select(Subject).where(Subject.name.in_(named))))
     db.session.commit()
-    cache.note_changed(before, found)
     return redirect(url_for("pages.note", note_id=note_id))

@@ -50,7 +50,7 @@ def test_every_page_is_fresh_and_the_others_are_kept(storage: str) -> None:
     assert [name for name, outcome in outcomes.items() if outcome == "still cached"] == [
         "another note",
         "another note as JSON",
-        "another subject",
+        "its author as JSON",
     ]
     assert list(outcomes.values()).count("fresh") == 7
     assert "never" not in result.stdout

@@ -11,23 +11,28 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.security import generate_password_hash
 
+from example_projects.flask_notes import notes
 from example_projects.flask_notes.notes import cache, create_app, seeding
 from example_projects.flask_notes.notes.models import Note, Subject, User, db
 
 PASSWORD = generate_password_hash("secret", "pbkdf2:sha256:1")
 
 
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    made = create_app(
-        {
-            "SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path / 'notes.sqlite3'}",
-            "TESTING": True,
-            "ZOOCACHE": {},
-        }
-    )
+@pytest.fixture(params=["SQLite and memory", "PostgreSQL and Redis"])
+def app(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Flask]:
+    if request.param == "SQLite and memory":
+        monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'notes.sqlite3'}")
+        monkeypatch.setenv("ZOOCACHE_URL", "")
+    else:
+        monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("postgres_url"))
+        monkeypatch.setenv("ZOOCACHE_URL", request.getfixturevalue("redis_url"))
+    made = create_app({"TESTING": True})
     yield made
     with made.app_context():
+        db.session.remove()
+        db.drop_all()
         db.engine.dispose()
     cache.close(made)
 
@@ -74,12 +79,14 @@ OF_FIRST = [
     *("/", "/notes/1", "/subjects/Tea", "/authors/1", "/search?q=Note+1"),
     *("/api/notes/1", "/api/subjects/Tea", "/api/search?q=Note+1"),
 ]
-OF_SECOND = ["/notes/2", "/subjects/Owls", "/authors/2", "/api/notes/2", "/api/subjects/Owls"]
+OF_SECOND = ["/notes/2", "/api/notes/2", "/api/authors/2"]
+"""Pages that look rows up by their keys. Lists are made anew when any note changes."""
+OF_ALL = ["/subjects/Owls", "/authors/2", "/api/subjects/Owls"]
 
 
 def test_every_page_is_cached_and_fresh_after_an_edit(stocked: Flask) -> None:
     visitor = stocked.test_client()
-    for path in OF_FIRST + OF_SECOND:
+    for path in OF_FIRST + OF_SECOND + OF_ALL:
         first, missed = look(visitor, path)
         assert (missed, look(visitor, path)) == ("MISS", (first, "HIT")), path
     assert edit(logged_in(stocked, "ann"), 1, title="Note 1 renamed", subject="Tea") == 302
@@ -89,6 +96,45 @@ def test_every_page_is_cached_and_fresh_after_an_edit(stocked: Flask) -> None:
         assert (outcome, look(visitor, path)) == ("MISS", (body, "HIT")), path
     for path in OF_SECOND:
         assert look(visitor, path)[1] == "HIT", path
+    for path in OF_ALL:
+        assert "Note 1 renamed" not in look(visitor, path)[0], path
+
+
+def test_writes_that_no_view_makes_are_seen_as_well(stocked: Flask) -> None:
+    visitor, ann = stocked.test_client(), logged_in(stocked, "ann")
+    for path in (*OF_FIRST, "/notes/2"):
+        look(visitor, path)
+        look(ann, path)
+    with stocked.app_context():
+        db.session.execute(db.update(User).where(User.name == "ann").values(name="Anna"))
+        db.session.commit()
+    for path in OF_FIRST[:6]:
+        body, outcome = look(visitor, path)
+        assert ("Anna" in body, outcome) == (True, "MISS"), path
+    assert "Anna" not in look(visitor, "/notes/2")[0]
+    # The header of her own pages shows her, whatever else they show.
+    body, outcome = look(ann, "/notes/2")
+    assert ("<span>Anna</span>" in body, outcome) == (True, "MISS")
+
+
+def test_what_was_rolled_back_changes_no_page(stocked: Flask) -> None:
+    visitor = stocked.test_client()
+    for path in OF_FIRST:
+        look(visitor, path)
+    with stocked.app_context():
+        db.session.get_one(Note, 1).title = "Never"
+        db.session.flush()
+        db.session.rollback()
+    for path in OF_FIRST:
+        assert look(visitor, path)[1] == "HIT", path
+
+
+def test_the_example_names_no_tag() -> None:
+    modules = Path(notes.__file__).parent.glob("*.py")
+    text = "".join(module.read_text() for module in modules)
+    assert "cache_view" in text
+    assert "deps=" not in text
+    assert "invalidate" not in text
 
 
 def test_a_note_that_leaves_a_subject_is_gone_from_its_page(stocked: Flask) -> None:
