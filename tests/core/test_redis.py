@@ -19,6 +19,7 @@ from tests.servers import RedisServer, wait_until
 from zoocache_core import ConfigurationError, Engine, StorageIsFull
 from zoocache_core.globs import name_of
 from zoocache_core.missing import MISSING
+from zoocache_core.redis.dialogue import Request
 from zoocache_core.redis.wire import AsyncWire, Wire
 from zoocache_core.testing import StorageContract
 
@@ -516,6 +517,34 @@ def test_threads_share_as_many_connections_as_they_need(store: RedisStore, engin
     for thread in threads:
         thread.join(30)
     assert 1 <= connections(store) <= 10
+
+
+def test_what_is_stored_while_a_read_is_answered_is_understood(
+    engine: Engine, other: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.set("a", "old", deps=["t"])
+
+    def slowly(self: Wire, request: Any, exchange: Any = Wire.exchange) -> Any:
+        # The server answers what it was asked first, and the rest after others had their turn.
+        asked = request.packed.split(b"*2\r\n$3\r\nGET", 1)
+        if len(asked) == 1 or not asked[0]:
+            return exchange(self, request)
+        news = exchange(self, Request(asked[0], request.commands - 2))
+        monkeypatch.undo()
+        other.invalidate("t")
+        other.set("a", "new", deps=["t"])
+        return news + exchange(self, Request(b"*2\r\n$3\r\nGET" + asked[1], 2))
+
+    monkeypatch.setattr(Wire, "exchange", slowly)
+    assert engine.get("a") == "new"
+
+
+def test_a_request_may_be_larger_than_what_the_system_takes_at_once(store: RedisStore) -> None:
+    engine = store.open(compress_min_bytes=None)
+    value = bytes(16_000_000) + b"end"
+    engine.set("a", value)
+    assert engine.get("a") == value
+    engine.reset()
 
 
 def test_an_interrupted_exchange_spoils_nothing_for_the_next(

@@ -69,9 +69,11 @@ class Link:
 
     def exchange(self, request: Request) -> Replies:
         """The replies to ``request``."""
-        self.check()
+        idle = self._idle
+        if self.breaker.reason is not None:
+            self.check()
         try:
-            wire = self._idle.pop()
+            wire = idle.pop()
         except IndexError:
             wire = self.open()
         else:
@@ -89,7 +91,10 @@ class Link:
                 self.discard(wire)
                 raise
             else:
-                self._keep(wire)
+                if len(idle) < _IDLE and not self._closed:
+                    idle.append(wire)
+                else:
+                    self._keep(wire)
                 return replies
         return self._exchange_on(wire, request)
 

@@ -1,9 +1,10 @@
 """Entries in Redis, shared by every process of every host that uses the same prefix.
 
 One key an entry (``zoocache:{prefix}:e:<key>``), which Redis itself expires: no index is kept, and
-nothing else is left behind. A read asks for the entry and, in the same round trip and *after* it,
-for the invalidations that this process has not applied (see ``redis.authority``): so it misses none
-that had returned anywhere before it began, and knows every one that the entry's stamp covers.
+nothing else is left behind. A read asks for the invalidations that this process has not applied
+(see ``redis.authority``) and, in the same round trip, for the entry: so it misses none that had
+returned anywhere before it began. (An entry that somebody stores between the two may have a stamp
+ahead of what was learned, and makes the engine ask again before it judges.)
 """
 
 from __future__ import annotations
@@ -79,13 +80,13 @@ class RedisStorage:
     def get(self, key: str) -> Entry | None:
         name, authority = self._entries + text(key), self._authority
         if authority is None:
-            replies = self.link.exchange(_question(name))
+            raw, left = self.link.exchange(_question(name))
         else:
             asked = authority.position
-            replies = self.link.exchange(_question(name, asked.newer))
-            if not authority.apply(asked, replies[2]):
+            news, raw, left = self.link.exchange(_question(name, asked.newer))
+            if not authority.apply(asked, news):
                 self.link.converse(authority.catch_up())
-        entry = self._entry(key, replies[0], replies[1])
+        entry = self._entry(key, raw, left)
         if entry is not None and entry.ttl is not None and self._sliding:
             extension = self._extensions((name,), (entry,))
             if extension is not None:
@@ -95,13 +96,13 @@ class RedisStorage:
     async def aget(self, key: str) -> Entry | None:
         name, authority = self._entries + text(key), self._authority
         if authority is None:
-            replies = await self.link.aexchange(_question(name))
+            raw, left = await self.link.aexchange(_question(name))
         else:
             asked = authority.position
-            replies = await self.link.aexchange(_question(name, asked.newer))
-            if not authority.apply(asked, replies[2]):
+            news, raw, left = await self.link.aexchange(_question(name, asked.newer))
+            if not authority.apply(asked, news):
                 await self.link.aconverse(authority.catch_up())
-        entry = self._entry(key, replies[0], replies[1])
+        entry = self._entry(key, raw, left)
         if entry is not None and entry.ttl is not None and self._sliding:
             extension = self._extensions((name,), (entry,))
             if extension is not None:
@@ -132,8 +133,8 @@ class RedisStorage:
             replies = yield Request(b"".join(parts), len(parts))
         else:
             asked = authority.position
-            replies = yield Request(b"".join((*parts, asked.newer)), len(parts) + 1)
-            if not authority.apply(asked, replies.pop()):
+            news, *replies = yield Request(b"".join((asked.newer, *parts)), len(parts) + 1)
+            if not authority.apply(asked, news):
                 yield from authority.catch_up()
         found = [
             self._entry(key, raw, left)
@@ -211,12 +212,12 @@ class RedisStorage:
         if authority is not None:
             # Who stores without having read learns, too, what others have invalidated before.
             asked = authority.position
-            parts.append(asked.newer)
+            parts.insert(0, asked.newer)
         replies = yield Request(b"".join(parts), len(parts))
-        history = None if authority is None else replies.pop()
+        news = None if authority is None else replies.pop(0)
         for reply in replies:
             _stored(reply)
-        if authority is not None and not authority.apply(asked, history):
+        if authority is not None and not authority.apply(asked, news):
             yield from authority.catch_up()
 
     def delete(self, keys: Sequence[str]) -> int:
@@ -292,18 +293,18 @@ class RedisStorage:
 
 
 def _question(name: bytes, newer: bytes = b"") -> Request:
-    """Asks for an entry and its ttl, and then for what is ``newer`` than a position.
+    """Asks for what is ``newer`` than a position, and then for an entry and its ttl.
 
-    In this order: whoever stored the entry had applied what its stamp covers, and so will this
-    process have.
+    In this order Redis before 7 answers in one piece. The log's part, of which it does not know the
+    length before it has written it, would else be sent by itself, after the rest.
     """
     size = len(name)
-    packed = b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n%b" % (
-        size,
-        name,
-        size,
-        name,
+    packed = b"%b*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n" % (
         newer,
+        size,
+        name,
+        size,
+        name,
     )
     return Request(packed, 3 if newer else 2)
 
