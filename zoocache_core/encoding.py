@@ -29,16 +29,27 @@ from zoocache_core.errors import UnsupportedValue
 from zoocache_core.missing import MISSING
 from zoocache_core.naming import class_label
 
-__all__ = ["encode", "has_own_key", "register_encoder", "register_key_adapter"]
+__all__ = [
+    "KeyAdapter",
+    "encode",
+    "has_own_key",
+    "register_adapter_finder",
+    "register_encoder",
+    "register_key_adapter",
+]
 
 Encoder = Callable[[Any, int], str]
+
+KeyAdapter = Callable[[Any], object]
+"""Given an object, returns an encodable value that identifies it among those of its class."""
 
 # Nesting deeper than this is a cycle for all practical purposes. A limit of our own, because the
 # interpreter's can be raised until the C stack overflows.
 _MAX_DEPTH: Final = 100
 _MAX_TYPES: Final = 4096
 
-_adapters: dict[type, Callable[[Any], object]] = {}
+_adapters: dict[type, KeyAdapter] = {}
+_finders: list[Callable[[type], KeyAdapter | None]] = []
 _natives: dict[type, Encoder] = {}
 _encoders: dict[type, Encoder] = {}
 
@@ -59,7 +70,7 @@ def encode(value: object, _depth: int = 0) -> str:
     return (_encoders.get(kind) or _resolve(kind))(value, _depth)
 
 
-def register_key_adapter(cls: type, adapter: Callable[[Any], object]) -> None:
+def register_key_adapter(cls: type, adapter: KeyAdapter) -> None:
     """Let instances of `cls` and its subclasses be part of keys.
 
     `adapter` is given the instance and returns any encodable value that identifies it, such as
@@ -73,6 +84,14 @@ def register_key_adapter(cls: type, adapter: Callable[[Any], object]) -> None:
         raise TypeError(f"{class_label(cls)} is part of keys as it is; its encoding is fixed")
     _adapters[cls] = adapter
     _forget_resolved()
+
+
+def register_adapter_finder(find: Callable[[type], KeyAdapter | None]) -> None:
+    """Let `find` tell the adapter of classes that have no base in common; ``None`` for any other
+    class. It is asked once for each class, after :func:`register_key_adapter`."""
+    if find not in _finders:
+        _finders.append(find)
+        _forget_resolved()
 
 
 def register_encoder(kind: type, encoder: Encoder) -> None:
@@ -220,8 +239,12 @@ def _resolve(kind: type) -> Encoder:
     return encoder
 
 
-def _adapter(kind: type) -> Callable[[Any], object] | None:
-    return next((_adapters[base] for base in kind.__mro__ if base in _adapters), None)
+def _adapter(kind: type) -> KeyAdapter | None:
+    for base in kind.__mro__:
+        if base in _adapters:
+            return _adapters[base]
+    found = (find(kind) for find in _finders)
+    return next((adapter for adapter in found if adapter is not None), None)
 
 
 def _keyed(kind: type, otherwise: Encoder) -> Encoder:

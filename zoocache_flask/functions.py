@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from zoocache_core import Engine
 from zoocache_core.decorator import Cached, Decorator, Deps
+from zoocache_flask import mapped
 from zoocache_flask.conf import DEFAULT
 from zoocache_flask.current import current_engine, current_state
 
@@ -25,6 +26,8 @@ R = TypeVar("R")
 
 # Has no storage. It tells of mistakes where they are written, and of what kind a function is.
 _ADVISER = Engine.unconfigured()
+
+mapped.install()
 
 _NAMES = ("key", "invalidate", "invalidate_all", "cached_value")
 

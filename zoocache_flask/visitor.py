@@ -26,6 +26,7 @@ from zoocache_core.encoding import encode
 from zoocache_core.errors import UnsupportedValue
 from zoocache_core.http.reads import Reads, WatchedDict
 from zoocache_core.missing import MISSING
+from zoocache_flask import mapped
 from zoocache_flask.observed import (
     WatchedCookies,
     WatchedGlobals,
@@ -45,6 +46,8 @@ __all__ = [
     "login_manager",
     "watched",
 ]
+
+mapped.install()
 
 LOGGED_IN: Final = "_login_user"
 """Where Flask-Login keeps the user, in ``flask.g``."""
@@ -83,15 +86,6 @@ def identity(value: object) -> str | None:
     """
     try:
         return encode(dict(value) if isinstance(value, Mapping) else value)
-    except UnsupportedValue:
-        pass
-    sqlalchemy = sys.modules.get("sqlalchemy")
-    state = None if sqlalchemy is None else sqlalchemy.inspect(value, raiseerr=False)
-    key = getattr(state, "identity", None)
-    if not isinstance(key, tuple):
-        return None
-    try:
-        return encode((type(value), key))
     except UnsupportedValue:
         return None
 

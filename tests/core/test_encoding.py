@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections import OrderedDict, UserDict
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +18,12 @@ from hypothesis import strategies as st
 
 from tests.core.values import Access, Color, Item, Point, Tagged, essence, values
 from zoocache_core import encoding
-from zoocache_core.encoding import encode, register_key_adapter
+from zoocache_core.encoding import (
+    encode,
+    has_own_key,
+    register_adapter_finder,
+    register_key_adapter,
+)
 from zoocache_core.errors import UnsupportedValue
 
 # Two random values are hardly ever the same; from a small stock, they often are, or nearly.
@@ -276,3 +282,37 @@ def test_functions_as_values() -> None:
     assert len({encode(function) for function in different}) == len(different)
     with pytest.raises(UnsupportedValue, match=r"factory.* closes over 'n', and nothing is known"):
         encode(factory(object()))
+
+
+def test_adapters_can_be_found_for_classes_without_a_common_base():
+    asked = []
+
+    class Ours:
+        number = 7
+
+    @dataclass
+    class OursToo:
+        number: int
+        other: str
+
+    class Foreign:
+        pass
+
+    def find(kind):
+        asked.append(kind)
+        return (lambda one: one.number) if kind in (Ours, OursToo) else None
+
+    with pytest.raises(UnsupportedValue):
+        encode(Ours())
+    register_adapter_finder(find)
+    register_adapter_finder(find)
+    try:
+        assert encode(Ours()) == encode(Ours())
+        assert encode(OursToo(1, "a")) == encode(OursToo(1, "b")) != encode(OursToo(2, "a"))
+        assert has_own_key(Ours())
+        with pytest.raises(UnsupportedValue):
+            encode(Foreign())
+        assert asked.count(OursToo) == 1
+    finally:
+        encoding._finders.remove(find)
+        encoding._forget_resolved()

@@ -19,7 +19,10 @@ except ImportError as error:
         'zoocache_flask.sqlalchemy needs SQLAlchemy: pip install "zoocache-frameworks[sqlalchemy]"'
     ) from error
 
+from zoocache_flask import mapped
 from zoocache_flask.sqlalchemy.tags import depends_on, row_tags, table_tags
 from zoocache_flask.sqlalchemy.tracking import Tracking, track
 
 __all__ = ["Tracking", "depends_on", "row_tags", "table_tags", "track"]
+
+mapped.install()
