@@ -7,7 +7,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,28 +16,37 @@ from typing import Any
 from example_projects.stores import STORAGES, store
 from zoocache_core import ConfigurationError, Engine
 
-__all__ = ["Example", "demonstrate"]
+__all__ = ["Example", "demonstrate", "parser"]
 
 
 @dataclass(frozen=True)
 class Example:
     """What differs between the examples.
 
-    ``database`` makes one in a directory; ``server`` serves it, with a storage URL and a directory
-    of its own, as a context; ``visit`` gives a report on both.
+    ``database`` makes one in a directory, for as long as its context lasts; ``server`` serves it,
+    with a storage URL and a directory of its own, as a context; ``visit`` gives a report on both.
     """
 
-    program: str
-    description: str
-    database: Callable[[Path], Any]
-    server: Callable[[Any, str | None, Path], Any]
+    database: Callable[[Path], AbstractContextManager[Any]]
+    server: Callable[[Any, str | None, Path], AbstractContextManager[Any]]
     visit: Callable[[Any, Any], Any]
     invitation: str
 
 
-def demonstrate(example: Example, arguments: Sequence[str] | None) -> int:
-    """Run the demo. Returns 1 if a page was stale or nothing was cached, else 0."""
-    options = _parser(example).parse_args(arguments)
+def parser(program: str, description: str) -> argparse.ArgumentParser:
+    """The options that every demo has."""
+    options = argparse.ArgumentParser(prog=program, description=description)
+    options.add_argument(
+        "--once", action="store_true", help="exit after the report; status 1 if a page was wrong"
+    )
+    options.add_argument(
+        "--storage", choices=STORAGES, default="lmdb", help="where pages are kept (%(default)s)"
+    )
+    return options
+
+
+def demonstrate(example: Example, options: argparse.Namespace) -> int:
+    """Run the demo. Returns 1 if a page was wrong or nothing was cached, else 0."""
     # A terminated demo stops its server and removes its directory, like an interrupted one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     directory = Path(tempfile.mkdtemp(prefix="zoocache-demo-"))
@@ -53,29 +63,18 @@ def demonstrate(example: Example, arguments: Sequence[str] | None) -> int:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _parser(example: Example) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=example.program, description=example.description)
-    parser.add_argument(
-        "--once", action="store_true", help="exit after the report; status 1 if a page was stale"
-    )
-    parser.add_argument(
-        "--storage", choices=STORAGES, default="lmdb", help="where pages are kept (%(default)s)"
-    )
-    return parser
-
-
 def _run(example: Example, storage: str, url: str | None, once: bool, directory: Path) -> int:
     # Refuses a storage that cannot be used here, before anything is started.
     Engine(storage_url=url).reset()
-    database = example.database(directory)
-    print(f"Database  {database.describe()}")
-    with example.server(database, url, directory) as server:
-        print(f"Server    {server.describe()}, pages in {storage} storage")
-        report = example.visit(server, database)
-        print(f"\n{report.table()}\n\n{report.verdict()}")
-        if not once:
-            print(f"\n{example.invitation.format(url=server.url)} Stop it with Ctrl-C.")
-            sys.stdout.flush()
-            print(f"The server ended with status {server.wait()}.", file=sys.stderr)
-            return 1
+    with example.database(directory) as database:
+        print(f"Database  {database.describe()}")
+        with example.server(database, url, directory) as server:
+            print(f"Server    {server.describe()}, pages in {storage} storage")
+            report = example.visit(server, database)
+            print(f"{report.table()}\n\n{report.verdict()}")
+            if not once:
+                print(f"\n{example.invitation.format(url=server.url)} Stop it with Ctrl-C.")
+                sys.stdout.flush()
+                print(f"The server ended with status {server.wait()}.", file=sys.stderr)
+                return 1
     return 0 if report.good() else 1

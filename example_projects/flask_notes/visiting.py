@@ -61,6 +61,7 @@ class Report:
     def table(self) -> str:
         """One line for each page."""
         lines = [
+            "",
             f"Edited: “{self.before}” is “{self.now}” now",
             "",
             f"{'page':<30}{'cold':>10}{'cached':>10}{'':>7}  after the edit",

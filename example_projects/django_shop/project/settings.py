@@ -1,15 +1,24 @@
-"""Settings of the shop. What concerns the cache is in two places, marked with (1) and (2)."""
+"""Settings of the shop. What concerns the cache is in two places, marked with (1) and (2).
+
+The environment says where it runs:
+
+- ``DATABASE_URL``: ``postgresql://user:password@host:port/name``; otherwise a SQLite file here.
+- ``ZOOCACHE_URL``: ``redis://host:port`` or ``lmdb:///directory``; otherwise the process's memory.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import quote
+
+import dj_database_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # Good enough for an example that listens on the loopback interface only.
 SECRET_KEY = os.environ.get("SHOP_SECRET_KEY", "django-insecure-example-on-loopback-only")
-DEBUG = os.environ.get("SHOP_DEBUG") == "1"
+DEBUG = os.environ.get("SHOP_DEBUG", "1") == "1"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
 
 INSTALLED_APPS = [
@@ -19,6 +28,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "rest_framework",
     "zoocache_django",  # (1)
     "shop",
 ]
@@ -26,7 +36,7 @@ INSTALLED_APPS = [
 # (2) Every key is an option of zoocache_core.configure(), in lower or upper case.
 ZOOCACHE = {
     # None keeps entries in the memory of the process: right for one server process. Several
-    # processes share a cache through lmdb:///directory or redis://host:port.
+    # processes share a cache through LMDB or Redis.
     "STORAGE_URL": os.environ.get("ZOOCACHE_URL") or None,
     "PREFIX": os.environ.get("ZOOCACHE_PREFIX") or "shop",
 }
@@ -43,6 +53,7 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
+ASGI_APPLICATION = "project.asgi.application"
 
 TEMPLATES = [
     {
@@ -59,14 +70,21 @@ TEMPLATES = [
 ]
 
 DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": os.environ.get("SHOP_DATABASE") or BASE_DIR / "var" / "shop.sqlite3",
-        "OPTIONS": {"timeout": 20},
-        "CONN_MAX_AGE": 60,
-    }
+    "default": dj_database_url.config(
+        default=f"sqlite:///{quote(str(BASE_DIR / 'shop.sqlite3'))}?timeout=20"
+    )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LOGIN_URL = "shop:login"
+LOGIN_REDIRECT_URL = "shop:orders"
+LOGOUT_REDIRECT_URL = "shop:home"
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+    "PAGE_SIZE": 24,
+}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

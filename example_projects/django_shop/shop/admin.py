@@ -31,6 +31,6 @@ class ReviewAdmin(admin.ModelAdmin):
 
 @admin.register(Sale)
 class SaleAdmin(admin.ModelAdmin):
-    list_display = ("product", "quantity", "sold")
-    list_select_related = ("product",)
-    raw_id_fields = ("product",)
+    list_display = ("product", "quantity", "price", "buyer", "sold")
+    list_select_related = ("product", "buyer")
+    raw_id_fields = ("product", "buyer")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.urls import reverse
@@ -35,6 +36,20 @@ class ProductQuerySet(models.QuerySet["Product"]):
         return self.annotate(
             rating=models.Avg("reviews__rating"), review_count=models.Count("reviews")
         )
+
+    def best_rated_first(self) -> ProductQuerySet:
+        """Those of ``with_ratings()`` in order; products without a review come last."""
+        # Databases do not agree on where NULL belongs, so it is said here.
+        return self.order_by(models.F("rating").desc(nulls_last=True), "-review_count", "pk")
+
+    def matching(self, text: str) -> ProductQuerySet:
+        """Products whose name or description contains each word of ``text``."""
+        found = self
+        for word in text.split():
+            found = found.filter(
+                models.Q(name__icontains=word) | models.Q(description__icontains=word)
+            )
+        return found
 
     def bestsellers(self) -> ProductQuerySet:
         """Products that were sold, the most sold pieces first, with ``units_sold``."""
@@ -91,8 +106,21 @@ class Sale(models.Model):
     """Some pieces of a product that somebody bought."""
 
     product = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="sales")
+    buyer = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        related_name="purchases",
+        null=True,
+        blank=True,
+    )
     quantity = models.PositiveSmallIntegerField(validators=[MinValueValidator(1)])
+    price = models.DecimalField(max_digits=8, decimal_places=2, help_text="For one piece.")
     sold = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
         return f"{self.quantity} of product {self.product_id}"
+
+    @property
+    def total(self) -> Decimal:
+        """What the buyer paid."""
+        return self.quantity * self.price

@@ -3,6 +3,12 @@
 While a cached view runs, the rows and tables that it reads become what its page depends on. Once a
 transaction that writes them has committed, the page is made anew. So no view here names what its
 page is made of, and none of those that write has to know which pages exist.
+
+It is also noticed what a view reads of its visitor. ``orders`` reads the user, so there is one page
+for each user; the others do not, so their pages are shared by all.
+
+``query`` names the parameters that make another page of one URL. Whatever else is in a link
+(``?utm_source=...``) makes none.
 """
 
 from __future__ import annotations
@@ -13,36 +19,27 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.admin.views.decorators import staff_member_required
-from django.core.paginator import Paginator
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import InvalidPage, Page, Paginator
 from django.db import transaction
 from django.db.models import Avg, Count
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from shop.forms import BuyForm, ProductForm, ReviewForm
-from shop.models import Category, Product, Sale
+from shop.forms import BuyForm, ProductForm, ReviewForm, SearchForm
+from shop.models import Category, Product, ProductQuerySet, Review, Sale
 
 from zoocache_django import cache_view
 
 HOUR = 3600
 PRODUCTS_ON_A_PAGE = 48
 BESTSELLERS = 8
+REVIEWS = 24
+ORDERS = 50
 
 View = Callable[..., HttpResponse]
 
 
-def editors_only(view: View) -> View:
-    """Ask for a staff account, unless the settings let anyone edit."""
-    for_staff = staff_member_required(view)
-
-    @wraps(view)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        allowed = view if settings.SHOP_ANYONE_MAY_EDIT else for_staff
-        return allowed(request, *args, **kwargs)
-
-    return guarded
-
-
-@cache_view(ttl=HOUR)
+@cache_view(ttl=HOUR, query="none")
 def home(request: HttpRequest) -> HttpResponse:
     """All categories, and what sells best."""
     context = {
@@ -52,16 +49,34 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(request, "shop/home.html", context)
 
 
-@cache_view(ttl=HOUR)
+@cache_view(ttl=HOUR, query=["page"])
 def category(request: HttpRequest, slug: str) -> HttpResponse:
     """The products of one category with their ratings, best rated first."""
     shelf = get_object_or_404(Category, slug=slug)
-    products = shelf.products.with_ratings().order_by("-rating", "-review_count", "pk")
-    page = Paginator(products, PRODUCTS_ON_A_PAGE).get_page(request.GET.get("page"))
+    page = page_of(shelf.products.with_ratings().best_rated_first(), request.GET.get("page", 1))
     return render(request, "shop/category.html", {"category": shelf, "page": page})
 
 
-@cache_view(ttl=HOUR)
+@cache_view(ttl=HOUR, query=SearchForm.base_fields)
+def search(request: HttpRequest) -> HttpResponse:
+    """Products by words, category and price, in the order asked for."""
+    form = SearchForm(request.GET)
+    if not form.is_valid():
+        # Only responses with status 200 are kept, so nonsense takes no space in the cache.
+        return render(request, "shop/search.html", {"form": form}, status=400)
+    page = page_of(form.products(), form.cleaned_data["page"] or 1)
+    return render(request, "shop/search.html", {"form": form, "page": page})
+
+
+def page_of(products: ProductQuerySet, number: str | int) -> Page[Product]:
+    """One page of products; a number without a page is not found, and so not kept either."""
+    try:
+        return Paginator(products, PRODUCTS_ON_A_PAGE).page(number)
+    except InvalidPage as error:
+        raise Http404(str(error)) from error
+
+
+@cache_view(ttl=HOUR, query="none")
 def product(request: HttpRequest, pk: int) -> HttpResponse:
     """One product and what people say about it."""
     item = get_object_or_404(Product.objects.select_related("category"), pk=pk)
@@ -74,32 +89,43 @@ def product(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "shop/product.html", context)
 
 
-@cache_view(ttl=HOUR)
-def product_json(request: HttpRequest, pk: int) -> JsonResponse:
-    """One product as JSON."""
-    item = get_object_or_404(Product.objects.with_ratings(), pk=pk)
-    return JsonResponse(_as_json(item))
-
-
-@cache_view(ttl=HOUR)
-def category_json(request: HttpRequest, slug: str) -> JsonResponse:
-    """One category with all its products as JSON."""
-    shelf = get_object_or_404(Category, slug=slug)
-    products = shelf.products.with_ratings().order_by("pk")
-    return JsonResponse(
-        {"name": shelf.name, "slug": shelf.slug, "products": [_as_json(item) for item in products]}
-    )
-
-
-def _as_json(item: Product) -> dict[str, Any]:
-    return {
-        "id": item.pk,
-        "name": item.name,
-        "price": str(item.price),
-        "stock": item.stock,
-        "rating": item.rating,
-        "review_count": item.review_count,
+@cache_view(ttl=HOUR, query="none")
+async def latest_reviews(request: HttpRequest) -> HttpResponse:
+    """What people have said last, about any product."""
+    newest = Review.objects.select_related("product")[:REVIEWS]
+    context = {
+        # Templates are not asynchronous, so everything is read before one is rendered.
+        "reviews": [review async for review in newest],
+        "review_count": await Review.objects.acount(),
     }
+    return render(request, "shop/latest_reviews.html", context)
+
+
+# Who may see the page is asked each time; only then it may come from the cache.
+@login_required
+@cache_view(ttl=HOUR, query="none")
+def orders(request: HttpRequest) -> HttpResponse:
+    """What the visitor has bought."""
+    purchases = request.user.purchases.select_related("product").order_by("-pk")[:ORDERS]
+    return render(request, "shop/orders.html", {"orders": purchases})
+
+
+@login_required
+def account(request: HttpRequest) -> HttpResponse:
+    """Who is logged in, and a form to log out."""
+    return render(request, "shop/account.html")
+
+
+def editors_only(view: View) -> View:
+    """Ask for a staff account, unless the settings let anyone edit."""
+    for_staff = staff_member_required(view)
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        allowed = view if settings.SHOP_ANYONE_MAY_EDIT else for_staff
+        return allowed(request, *args, **kwargs)
+
+    return guarded
 
 
 @editors_only
@@ -118,7 +144,7 @@ def edit_product(request: HttpRequest, pk: int) -> HttpResponse:
 def write_review(request: HttpRequest, pk: int) -> HttpResponse:
     """Add a review to a product."""
     item = get_object_or_404(Product, pk=pk)
-    form = ReviewForm(request.POST or None)
+    form = ReviewForm(request.POST or None, initial={"author": request.user.get_username()})
     form.instance.product = item
     if form.is_valid():
         form.save()
@@ -128,12 +154,14 @@ def write_review(request: HttpRequest, pk: int) -> HttpResponse:
 
 @transaction.atomic
 def buy(request: HttpRequest, pk: int) -> HttpResponse:
-    """Take some pieces of a product out of stock."""
+    """Take some pieces of a product out of stock. An account is not needed."""
     item = get_object_or_404(Product.objects.select_for_update(), pk=pk)
     form = BuyForm(request.POST or None, stock=item.stock)
     if form.is_valid():
-        item.stock -= form.cleaned_data["quantity"]
+        quantity = form.cleaned_data["quantity"]
+        item.stock -= quantity
         item.save(update_fields=["stock", "updated"])
-        Sale.objects.create(product=item, quantity=form.cleaned_data["quantity"])
-        return redirect(item)
+        buyer = request.user if request.user.is_authenticated else None
+        Sale.objects.create(product=item, buyer=buyer, quantity=quantity, price=item.price)
+        return redirect("shop:orders" if buyer else item)
     return render(request, "shop/form.html", {"form": form, "product": item, "action": "Buy"})

@@ -37,35 +37,61 @@ def run(*arguments: str, settings: str | None = None) -> subprocess.CompletedPro
 def rows(output: str) -> dict[str, str]:
     """What the table says about each page after the edit."""
     lines = re.findall(
-        r"^(\S.*?) +[\d.]+ ms.*?(fresh|still cached|STALE|LOST)", output, re.MULTILINE
+        r"^(\S.*?) +[\d.]+ ms.*?(fresh|still cached|STALE|LOST|FOREIGN)", output, re.MULTILINE
     )
     return {name.strip(): outcome for name, outcome in lines}
 
 
-def test_every_page_is_fresh_and_the_others_are_kept() -> None:
-    result = run("--once")
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ((), ("in SQLite", "gunicorn", "lmdb")),
+        (
+            ("--asgi", "--database", "postgresql", "--storage", "redis"),
+            ("in PostgreSQL", "uvicorn", "redis"),
+        ),
+    ],
+)
+def test_every_page_is_fresh_and_the_others_are_kept(
+    arguments: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    result = run("--once", *arguments)
     assert result.returncode == 0, result.stdout + result.stderr
     outcomes = rows(result.stdout)
     assert [name for name, outcome in outcomes.items() if outcome == "still cached"] == [
         "another product",
-        "another product as JSON",
+        "another product, REST API",
     ]
-    assert list(outcomes.values()).count("fresh") == 5
+    assert list(outcomes.values()).count("fresh") == 9
     assert "never" not in result.stdout
     assert "Traceback" not in result.stderr
+    for part in parts:
+        assert part in result.stdout
+    # All of it is seen at once in a terminal of the usual size.
+    lines = result.stdout.splitlines()
+    assert len(lines) < 24
+    assert max(map(len, lines)) <= 100
 
 
 def test_it_notices_stale_pages() -> None:
     result = run("--once", settings="never_invalidated")
     assert result.returncode == 1, result.stdout + result.stderr
-    assert list(rows(result.stdout).values()).count("STALE") == 5
-    assert "NOT GOOD: 5 pages stale" in result.stdout
+    assert list(rows(result.stdout).values()).count("STALE") == 9
+    assert "NOT GOOD, pages stale: 9" in result.stdout
 
 
 def test_it_notices_pages_lost_without_a_reason() -> None:
     result = run("--once", settings="hardly_cached")
     assert result.returncode == 1, result.stdout + result.stderr
     assert list(rows(result.stdout).values()).count("LOST") == 2
+
+
+def test_it_notices_pages_that_somebody_else_is_shown() -> None:
+    result = run("--once", settings="one_page_for_all")
+    assert result.returncode == 1, result.stdout + result.stderr
+    outcomes = rows(result.stdout)
+    assert [name for name, outcome in outcomes.items() if outcome == "FOREIGN"] == ["ben's orders"]
+    assert "shown to somebody else: 1" in result.stdout
 
 
 def test_an_unknown_storage_is_refused() -> None:

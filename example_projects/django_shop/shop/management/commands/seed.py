@@ -38,17 +38,19 @@ OPINIONS = (
     "Not quite what I expected.",
     "Solid, if a little heavy.",
 )
+CUSTOMERS = ("ada", "ben")
 REVIEWS_PER_PRODUCT = 8
 SALES_PER_PRODUCT = 4
+KNOWN_BUYERS = 0.002
 
 
 class Command(BaseCommand):
     """Fill an empty shop."""
 
-    help = "Fill the empty shop with categories, products, reviews, sales and a staff account."
+    help = "Fill the empty shop with categories, products, reviews, sales and accounts."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the name and the password of the staff account."""
+        """Take the name of the staff account, and a password for all accounts."""
         parser.add_argument("--staff", default="demo", metavar="NAME", help="default: %(default)s")
         parser.add_argument("--password", default="demo", help="default: %(default)s")
 
@@ -57,9 +59,9 @@ class Command(BaseCommand):
         """Make all rows in one transaction, the same ones on each run."""
         if Category.objects.exists():
             raise CommandError("The shop has categories already; seed fills an empty one.")
-        get_user_model().objects.create_superuser(
-            username=options["staff"], password=options["password"]
-        )
+        users: Any = get_user_model().objects
+        users.create_superuser(options["staff"], password=options["password"])
+        customers = [users.create_user(name, password=options["password"]) for name in CUSTOMERS]
         dice = random.Random(42)
         categories = Category.objects.bulk_create(
             Category(
@@ -93,11 +95,18 @@ class Command(BaseCommand):
             for _ in range(dice.randint(0, 2 * REVIEWS_PER_PRODUCT))
         )
         sales = Sale.objects.bulk_create(
-            Sale(product=item, quantity=dice.randint(1, 3))
+            Sale(
+                product=item,
+                quantity=dice.randint(1, 3),
+                price=item.price,
+                # Most people buy without an account.
+                buyer=dice.choice(customers) if dice.random() < KNOWN_BUYERS else None,
+            )
             for item in products
             for _ in range(dice.randint(0, 2 * SALES_PER_PRODUCT))
         )
         self.stdout.write(
             f"{len(categories)} categories, {len(products)} products, {len(reviews)} reviews, "
-            f"{len(sales)} sales; staff account {options['staff']!r}."
+            f"{len(sales)} sales; accounts "
+            f"{', '.join([options['staff'], *CUSTOMERS])}."
         )
