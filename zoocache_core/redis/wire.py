@@ -115,8 +115,9 @@ class Wire:
         self._connection = connection
         self._socket = connection._sock
         self._timeout = timeout
-        # What is sent through TLS is not what is written to the descriptor.
-        self._plain = type(self._socket) is socket.socket
+        # What is sent through TLS is not what is written to the descriptor; and on Windows a socket
+        # has none that could be written to.
+        self._plain = os.name == "posix" and type(self._socket) is socket.socket
         self._owed = 0
         self._recv = self._socket.recv
         reader = hiredis.Reader(
