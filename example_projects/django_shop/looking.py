@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from urllib.parse import urlencode
@@ -14,6 +14,9 @@ from example_projects.django_shop.databases import Database
 
 PRODUCTS_ON_A_PAGE = 48
 
+Facts = tuple[Callable[[str], object], Callable[[], object]]
+"""What a page's body shows of what is in the database, and the same from the database."""
+
 
 @dataclass
 class Page:
@@ -22,10 +25,7 @@ class Page:
     name: str
     path: str
     visitor: Browser
-    shown: Callable[[str], object]
-    """What the page shows of what is in the database."""
-    true: Callable[[], object]
-    """The same from the database."""
+    facts: Facts
     edited: bool = True
     """Whether the edited product is on it."""
     owner: str | None = None
@@ -33,9 +33,9 @@ class Page:
     cold: float = 0.0
     cached: float = 0.0
     hits: int = 0
+    looks: int = 0
     wrong: list[str] = field(default_factory=list)
     """``STALE`` for each response that is not as the database is; ``FOREIGN``, not the owner's."""
-    looks: int = 0
     lost: bool = False
     """Whether it was made anew after the edit, although the edited product is not on it."""
 
@@ -43,9 +43,10 @@ class Page:
         """Request the page and judge what is on it."""
         response = self.visitor.get(self.path)
         self.looks += 1
+        shown, true = self.facts
         if self.owner is not None and f"<h1>Orders of {self.owner}</h1>" not in response.body:
             self.wrong.append("FOREIGN")
-        elif self.shown(response.body) != self.true():
+        elif shown(response.body) != true():
             self.wrong.append("STALE")
         return response
 
@@ -54,98 +55,99 @@ def pages(
     product: int, database: Database, anybody: Browser, customers: dict[str, Browser]
 ) -> list[Page]:
     """All that show the product, and some that do not."""
-    name, slug, place = _whereabouts(product, database)
+
+    def price(of: int, found: Callable[[int, str], Decimal]) -> Facts:
+        return lambda body: found(of, body), lambda: database.price(of)
+
+    ((name, slug),) = database.rows(
+        "SELECT p.name, c.slug FROM shop_product p JOIN shop_category c ON c.id = p.category_id"
+        " WHERE p.id = ?",
+        product,
+    )
+    shelf, on_shelf = _on_shelf(product, slug, database)
     other = product % 2880 + 1
     words = urlencode({"q": name.rpartition(" ")[0], "category": slug, "order": "price"})
-    in_list, in_json = _price_in_list(product), _price_in_json(product)
-
-    def price() -> Decimal:
-        return database.price(product)
-
-    def other_price() -> Decimal:
-        return database.price(other)
-
-    def orders(owner: str) -> Callable[[], object]:
-        return lambda: (_orders_of(owner, database), price())
-
-    def orders_shown(body: str) -> object:
-        return re.findall(r">#(\d+)<", body), in_list(body)
-
-    listed = f"categories/{slug}/?page={place // PRODUCTS_ON_A_PAGE + 1}"
+    shared = [
+        ("home, bestsellers", "", price(product, _in_list)),
+        ("category with ratings", shelf, on_shelf),
+        ("search, cheapest first", f"search/?{words}", price(product, _in_list)),
+        ("latest reviews (async view)", "reviews/", price(product, _in_list)),
+        ("the product", f"products/{product}/", price(product, _on_page)),
+        ("the product, REST API", f"api/products/{product}/", price(product, _in_json)),
+        ("search, REST API", f"api/products/?{words}", price(product, _in_json)),
+    ]
+    untouched = [
+        ("another product", f"products/{other}/", price(other, _on_page)),
+        ("another product, REST API", f"api/products/{other}/", price(other, _in_json)),
+    ]
     return [
-        Page("home, bestsellers", "", anybody, in_list, price),
-        Page("category with ratings", listed, anybody, in_list, price),
-        Page("search, cheapest first", f"search/?{words}", anybody, in_list, price),
-        Page("latest reviews (async view)", "reviews/", anybody, in_list, price),
-        Page("the product", f"products/{product}/", anybody, _price_on_page, price),
-        Page("the product, REST API", f"api/products/{product}/", anybody, in_json, price),
-        Page("search, REST API", f"api/products/?{words}", anybody, in_json, price),
+        *(Page(name, path, anybody, facts) for name, path, facts in shared),
         *(
-            Page(f"{owner}'s orders", "orders/", browser, orders_shown, orders(owner), owner=owner)
-            for owner, browser in customers.items()
+            Page(f"{name}'s orders", "orders/", browser, _orders(name, database), owner=name)
+            for name, browser in customers.items()
         ),
-        Page(
-            *("another product", f"products/{other}/", anybody, _price_on_page, other_price),
-            edited=False,
-        ),
-        Page(
-            *("another product, REST API", f"api/products/{other}/", anybody),
-            *(_price_in_json(other), other_price),
-            edited=False,
-        ),
+        *(Page(name, path, anybody, facts, edited=False) for name, path, facts in untouched),
     ]
 
 
-def _whereabouts(product: int, database: Database) -> tuple[str, str, int]:
-    """The product's name and category, and how many are before it in the category's list."""
-    ((name, slug, place),) = database.rows(
-        "WITH rated AS (SELECT p.id, p.name, p.category_id, AVG(r.rating) rating,"
-        " COUNT(r.id) reviews FROM shop_product p LEFT JOIN shop_review r ON r.product_id = p.id"
-        " GROUP BY p.id)"
-        " SELECT m.name, c.slug, (SELECT COUNT(*) FROM rated o"
-        " WHERE o.category_id = m.category_id AND"
-        " (COALESCE(o.rating, 0), o.reviews, -o.id) > (COALESCE(m.rating, 0), m.reviews, -m.id))"
-        " FROM rated m JOIN shop_category c ON c.id = m.category_id WHERE m.id = ?",
-        product,
-    )
-    return str(name), str(slug), int(place)
+def _on_shelf(product: int, slug: str, database: Database) -> tuple[str, Facts]:
+    """The page of its category where the product is, and what it shows: products in their order."""
+
+    def best_rated() -> list[int]:
+        rows = database.rows(
+            "SELECT p.id FROM shop_product p JOIN shop_category c ON c.id = p.category_id"
+            " LEFT JOIN shop_review r ON r.product_id = p.id WHERE c.slug = ? GROUP BY p.id"
+            " ORDER BY COALESCE(AVG(r.rating), 0) DESC, COUNT(r.id) DESC, p.id",
+            slug,
+        )
+        return [key for (key,) in rows]
+
+    first = best_rated().index(product) // PRODUCTS_ON_A_PAGE * PRODUCTS_ON_A_PAGE
+
+    def shown(body: str) -> object:
+        listed = re.findall(r'href="/products/(\d+)/"', body)
+        return [int(key) for key in listed], _in_list(product, body)
+
+    def true() -> object:
+        return best_rated()[first : first + PRODUCTS_ON_A_PAGE], database.price(product)
+
+    return f"categories/{slug}/?page={first // PRODUCTS_ON_A_PAGE + 1}", (shown, true)
 
 
-def _orders_of(owner: str, database: Database) -> list[str]:
-    rows = database.rows(
-        "SELECT s.id FROM shop_sale s JOIN auth_user u ON u.id = s.buyer_id"
-        " WHERE u.username = ? ORDER BY s.id DESC",
-        owner,
-    )
-    return [str(number) for (number,) in rows]
+def _orders(owner: str, database: Database) -> Facts:
+    """What the owner has bought, newest first, and what that costs today."""
+
+    def shown(body: str) -> object:
+        found = re.findall(r'>#(\d+)<.*?class="price">\$([\d.]+)<', body, re.DOTALL)
+        return [(int(order), Decimal(price)) for order, price in found]
+
+    def true() -> object:
+        rows = database.rows(
+            "SELECT s.id, s.product_id FROM shop_sale s JOIN auth_user u ON u.id = s.buyer_id"
+            " WHERE u.username = ? ORDER BY s.id DESC",
+            owner,
+        )
+        return [(order, database.price(product)) for order, product in rows]
+
+    return shown, true
 
 
-def _price_in_list(product: int) -> Callable[[str], Decimal]:
-    item = re.compile(rf'href="/products/{product}/".*?class="price">\$([\d.]+)<', re.DOTALL)
-    return lambda body: _found(item, body)
+def _in_list(product: int, body: str) -> Decimal:
+    return _price(rf'href="/products/{product}/".*?class="price">\$([\d.]+)<', body)
 
 
-_ON_PAGE = re.compile(r'class="price big">\$([\d.]+)<')
+def _on_page(product: int, body: str) -> Decimal:
+    return _price(r'class="price big">\$([\d.]+)<', body)
 
 
-def _price_on_page(body: str) -> Decimal:
-    return _found(_ON_PAGE, body)
+def _price(pattern: str, body: str) -> Decimal:
+    found = re.search(pattern, body, re.DOTALL)
+    if found is None:
+        raise SystemExit(f"The page does not show the product: no {pattern!r} in it")
+    return Decimal(found[1])
 
 
-def _found(pattern: re.Pattern[str], body: str) -> Decimal:
-    match = pattern.search(body)
-    if match is None:
-        raise SystemExit(f"The page does not show the product: no {pattern.pattern!r} in it")
-    return Decimal(match[1])
-
-
-def _price_in_json(product: int) -> Callable[[str], Decimal]:
-    def items(body: str) -> Iterator[dict[str, str]]:
-        data = json.loads(body)
-        yield from data.get("results", [data])
-
-    def price(body: str) -> Decimal:
-        (found,) = (Decimal(item["price"]) for item in items(body) if item["id"] == product)
-        return found
-
-    return price
+def _in_json(product: int, body: str) -> Decimal:
+    data = json.loads(body)
+    (found,) = [item for item in data.get("results", [data]) if item["id"] == product]
+    return Decimal(found["price"])
