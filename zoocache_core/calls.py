@@ -215,8 +215,9 @@ def _lead(engine: Runtime, request: Call, flight: Flight, recheck: bool) -> Flow
             pass_outward(scope.parent, found[0].deps, key)
             return found[1], None
         if engine.storage.leases is not None and key not in engine.flights.fruitless:
-            lease, found = yield from take_turn(engine, engine.storage.leases, key)
-            if found is not None and not request.refresh:
+            leases = engine.storage.leases
+            lease, found = yield from take_turn(engine, leases, key, request.refresh)
+            if found is not None:
                 landing = Landing(entry=found[0])
                 pass_outward(scope.parent, found[0].deps, key)
                 return found[1], None

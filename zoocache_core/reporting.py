@@ -89,6 +89,11 @@ class Reporter:
         function = key.partition(":")[0]
         self.warn_once(function, f"The result of {function} is returned but not cached: {error}")
 
+    def not_renewed(self, view: str, error: BaseException) -> None:
+        """An expired page that was shown could not be made anew for the next visitor."""
+        self._count_error("renew", error)
+        _log.warning("%s failed; its page is not renewed.", view, exc_info=error)
+
     def warn_once(self, subject: str, message: str) -> None:
         """Log a warning, but only the first one about its subject."""
         if subject not in self._warned and len(self._warned) < _MOST_SUBJECTS:

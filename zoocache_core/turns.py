@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["give_back", "take_turn"]
 
 
-def take_turn(engine: Runtime, leases: Leases, key: str) -> Flow[tuple[Any, Found | None]]:
+def take_turn(
+    engine: Runtime, leases: Leases, key: str, refresh: bool = False
+) -> Flow[tuple[Any, Found | None]]:
     """This process's lease to compute ``key``, or the entry that another one's computation left.
 
-    Neither, if the storage cannot be reached or the holder takes longer than ``flight_timeout``.
+    To ``refresh`` an entry takes the lease in any case; whether somebody else has just done so is
+    then for the holder to find out. Neither, if the storage cannot be reached or the holder takes
+    longer than ``flight_timeout``.
     """
     deadline = time.monotonic() + engine.flight_timeout
     while True:
@@ -36,6 +40,10 @@ def take_turn(engine: Runtime, leases: Leases, key: str) -> Flow[tuple[Any, Foun
             if left <= 0:
                 return None, None
             yield (leases.wait, leases.await_, (key, left))
+        if refresh:
+            if lease is None:
+                continue
+            return lease, None
         # Whoever had the lease before may have stored an entry since this caller looked.
         found: Found | None = yield engine.find_step(key, quiet=True)
         if found is not None and lease is not None:

@@ -8,7 +8,6 @@ original is still on its way out through the middleware.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -18,14 +17,19 @@ from django.db import connections
 from django.http import HttpRequest
 from django.utils import timezone, translation
 
+from zoocache_core.http import background
+
 __all__ = ["in_a_task", "in_a_thread"]
 
 _tasks: Final[set[asyncio.Task[Any]]] = set()
 """Held until they are done: the event loop does not."""
 
 
-def in_a_thread(work: Callable[[], Any]) -> None:
-    """Do ``work`` in a thread, which closes its connections to databases afterwards."""
+def in_a_thread(work: Callable[[], Any]) -> bool:
+    """Do ``work`` in a thread, which closes its connections to databases afterwards.
+
+    ``False`` if there are enough of them already.
+    """
     language, zone = translation.get_language(), timezone.get_current_timezone()
 
     def run() -> None:
@@ -35,18 +39,19 @@ def in_a_thread(work: Callable[[], Any]) -> None:
         finally:
             connections.close_all()
 
-    threading.Thread(target=run, name="zoocache-renewal", daemon=True).start()
+    return background.in_a_thread(run)
 
 
-def in_a_task(request: HttpRequest, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-    """Do the asynchronous ``work``: in the running loop if it goes on after the request."""
+def in_a_task(request: HttpRequest, work: Callable[[], Coroutine[Any, Any, Any]]) -> bool:
+    """Do the asynchronous ``work``: in the running loop if it goes on after the request, else as
+    :func:`in_a_thread` does."""
     if not isinstance(request, ASGIRequest):
         # Under WSGI, the loop is only there for this request.
-        in_a_thread(lambda: asyncio.run(_closing(work)))
-        return
+        return in_a_thread(lambda: asyncio.run(_closing(work)))
     task = asyncio.get_running_loop().create_task(work())
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
+    return True
 
 
 async def _closing(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:

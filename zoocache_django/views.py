@@ -132,9 +132,9 @@ def _sync_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> V
                 response = _checked(view(exchange.request, *args, **kwargs), name)
                 return _rendered(response, exchange.request)
 
-        def later(work: Callable[[], Any]) -> None:
+        def later(work: Callable[[], Any]) -> bool:
             exchange.detach()
-            in_a_thread(work)
+            return in_a_thread(work)
 
         read = partial(page_response, exchange)
         return response_to(cache.respond(exchange, run, read, later))
@@ -161,9 +161,9 @@ def _async_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> 
             await sync_to_async(exchange.resolve)()
             return response
 
-        def later(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        def later(work: Callable[[], Coroutine[Any, Any, Any]]) -> bool:
             exchange.detach()
-            in_a_task(exchange.http, work)
+            return in_a_task(exchange.http, work)
 
         read = partial(page_response, exchange)
         try:

@@ -39,7 +39,7 @@ class FlaskRequest:
         arguments: Mapping[str, object],
     ) -> None:
         self._http = request._get_current_object()  # type: ignore[attr-defined]
-        self._environ: dict[str, Any] = self._http.environ
+        self.environ: dict[str, Any] = self._http.environ
         self._policy = policy
         self._args = args
         self._kwargs = kwargs
@@ -51,7 +51,7 @@ class FlaskRequest:
 
     @property
     def scheme(self) -> str:
-        scheme: str = self._environ.get("wsgi.url_scheme", "http")
+        scheme: str = self.environ.get("wsgi.url_scheme", "http")
         return scheme
 
     @property
@@ -66,7 +66,7 @@ class FlaskRequest:
 
     @property
     def query(self) -> str:
-        query: str = self._environ.get("QUERY_STRING", "")
+        query: str = self.environ.get("QUERY_STRING", "")
         return query
 
     @property
@@ -87,7 +87,7 @@ class FlaskRequest:
             field = f"HTTP_{name.upper().replace('-', '_')}"
             if len(_FIELDS) < _MOST_FIELDS:
                 _FIELDS[name] = field
-        value: str | None = self._environ.get(field)
+        value: str | None = self.environ.get(field)
         return value
 
     def cookie(self, name: str) -> str | None:
@@ -115,7 +115,7 @@ class FlaskRequest:
         if of == "g":
             content: Mapping[str, Any] = vars(g._get_current_object())
         else:
-            content = vars(self._http) if of == "request" else self._environ
+            content = vars(self._http) if of == "request" else self.environ
         return _identity(content[name]) if name in content else None
 
     def session_value(self, name: str) -> str | None:
@@ -191,7 +191,7 @@ def response_to(answer: Answer[Response]) -> Response:
 
 
 def _address(exchange: FlaskRequest, _: str) -> str:
-    environ = exchange._environ
+    environ = exchange.environ
     return f"{environ.get('REMOTE_ADDR', '')} {environ.get('REMOTE_USER', '')}"
 
 

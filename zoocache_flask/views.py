@@ -17,7 +17,9 @@ from flask.views import View as ViewClass
 from werkzeug.exceptions import HTTPException
 
 from zoocache_core.http import PageCache, PagePolicy
+from zoocache_core.http.stale import RenewalTask
 from zoocache_flask import signals
+from zoocache_flask.background import renew_later, renewal_of
 from zoocache_flask.conf import DEFAULT
 from zoocache_flask.current import current_engine, current_state
 from zoocache_flask.exchange import FlaskRequest, response_to
@@ -117,7 +119,13 @@ def _sync_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> V
                 except HTTPException as error:
                     return _storable(error, policy)
 
-        answer = cache.respond(exchange, run, exchange.page_response)
+        renewal = renewal_of(exchange.environ, cache)
+        if renewal is not None:
+            renewal(exchange, run, exchange.page_response)
+            return _nothing()
+        answer = cache.respond(
+            exchange, run, exchange.page_response, partial(_later, exchange, cache)
+        )
         signals.tell_page(answer.outcome)
         return response_to(answer)
 
@@ -138,11 +146,27 @@ def _async_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> 
                 except HTTPException as error:
                     return _storable(error, policy)
 
-        answer = await cache.respond_async(exchange, run, exchange.page_response)
+        renewal = renewal_of(exchange.environ, cache)
+        if renewal is not None:
+            await renewal(exchange, run, exchange.page_response)
+            return _nothing()
+        answer = await cache.respond_async(
+            exchange, run, exchange.page_response, partial(_later, exchange, cache)
+        )
         signals.tell_page(answer.outcome)
         return response_to(answer)
 
     return cached
+
+
+def _later(exchange: FlaskRequest, cache: PageCache, task: RenewalTask) -> bool:
+    app: Any = current_app._get_current_object()  # type: ignore[attr-defined]
+    return renew_later(app, exchange.environ, cache, task)
+
+
+def _nothing() -> Response:
+    """The answer to a request that nobody has made."""
+    return current_app.response_class(status=204)
 
 
 def _by_name(view: View, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, object]:

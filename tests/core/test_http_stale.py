@@ -132,6 +132,48 @@ def test_a_background_that_refuses_the_work_does_not_stop_later_ones():
     assert site.get(says("new")).body == b"new"
 
 
+def test_a_background_that_says_no_leaves_it_to_the_next_visitor():
+    site = Site(ttl=60, stale_while_revalidate=30)
+    site.get(says("old"))
+    site.clock.advance(61)
+    asked: list[Any] = []
+    site.background = lambda task: bool(asked.append(task))
+    assert [site.get(says("new")).outcome for _ in range(3)] == ["STALE"] * 3
+    assert len(asked) == 3
+    asked = []
+    site.background = asked.append
+    assert [site.get(says("new")).outcome for _ in range(3)] == ["STALE"] * 3
+    assert len(asked) == 1
+    asked.pop().abandon()
+    site.get(says("new"))
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("user", "renewed"), [("ann", True), ("bob", False), (None, False)])
+def test_a_copy_of_the_request_renews_the_same_page_or_none(user, renewed):
+    def greeting(visitor):
+        runs.append(visitor.ask("user"))
+        return Sent(f"hello {len(runs)}".encode())
+
+    runs: list[str | None] = []
+    site = Site(ttl=60, stale_while_revalidate=30, per_user=None)
+    later: list[Any] = []
+    site.background = later.append
+    ann = Visitor(user_id="ann")
+    assert site.get(greeting, ann).body == b"hello 1"
+    site.clock.advance(61)
+    assert site.get(greeting, ann).outcome == "STALE"
+    copy = Visitor(user_id=user).again()
+    later.pop()(copy, lambda: greeting(copy), read)
+    assert len(runs) == 1 + renewed
+    answer = site.get(greeting, ann)
+    assert (answer.outcome, answer.body) == (
+        ("HIT", b"hello 2") if renewed else ("STALE", b"hello 1")
+    )
+    # Whoever it was has not been given anybody's page, and it is known again who renews it.
+    assert len(later) == (not renewed)
+
+
 def test_work_that_the_background_has_lost_is_given_out_again():
     site = Site(ttl=10, stale_while_revalidate=600)
     later: list[object] = []

@@ -29,7 +29,7 @@ from zoocache_core.http.making import AGAIN, OWN, call_for, run_alone, run_view
 from zoocache_core.http.message import Answer, PageOutcome, PageRequest, PageResponse
 from zoocache_core.http.policy import PagePolicy
 from zoocache_core.http.record import Page, answer, read_page, read_pointer
-from zoocache_core.http.stale import Renewal, Renewals, settle
+from zoocache_core.http.stale import Background, Renewals, RenewalTask, settle
 from zoocache_core.http.storable import wants_fresh, why_not_serve
 from zoocache_core.http.tags import view_tag
 from zoocache_core.http.visit import CachedView, Visit
@@ -77,7 +77,7 @@ class PageCache:
         request: PageRequest,
         view: Callable[[], R],
         read: Callable[[R], PageResponse],
-        background: Callable[[Callable[[], Any]], object] | None = None,
+        background: Background | None = None,
     ) -> Answer[R]:
         """What to answer `request`: from the cache, or by running `view`.
 
@@ -85,7 +85,8 @@ class PageCache:
             view: runs the view, rendering included, and returns the framework's response. Called
                 at most once, in the caller's thread.
             read: describes that response.
-            background: runs a callable later, for stale-while-revalidate without anybody waiting.
+            background: is given a :class:`~zoocache_core.http.stale.RenewalTask` to run later, for
+                stale-while-revalidate without anybody waiting; ``False`` says that it will not be.
                 Without it the first caller after the ttl makes the page anew and waits for it.
 
         Raises:
@@ -103,9 +104,9 @@ class PageCache:
         request: PageRequest,
         view: Callable[[], Awaitable[R]],
         read: Callable[[R], PageResponse],
-        background: Callable[[Callable[[], Any]], object] | None = None,
+        background: Background | None = None,
     ) -> Answer[R]:
-        """:meth:`respond` for a coroutine function. `background` is given one, too."""
+        """:meth:`respond` for a coroutine function. What `background` is given is one, too."""
         engine = self._engine()
         answered: Answer[R] | None = self._at_once(engine, request)
         if answered is None:
@@ -243,23 +244,21 @@ class PageCache:
             finally:
                 self._renewals.end(renewal)
         stale = visit.show(page, "STALE")
-        flow = self._renew(visit, renewal)
+        task = RenewalTask(visit, self._renew, lambda: self._renewals.end(renewal))
+        accepted: object = False
         try:
-            visit.background((lambda: run(flow)) if visit.blocking else (lambda: arun(flow)))
-        except BaseException:
-            self._renewals.end(renewal)
-            raise
+            accepted = visit.background(task)
+        finally:
+            if accepted is False:
+                task.abandon()
         return stale, None
 
-    def _renew(self, visit: Visit, renewal: Renewal) -> Flow[None]:
+    def _renew(self, visit: Visit) -> Flow[None]:
         """Make the page anew in the background, where nobody but the log can be told of errors."""
-        try:
-            answered, error = yield from self._serve(visit, refresh=True)
-            _, error = yield from settle(visit, answered, error)
-        finally:
-            self._renewals.end(renewal)
-        if error is not None:
-            _log.warning("%s failed; its page is not renewed.", self._view.name, exc_info=error)
+        answered, error = yield from self._serve(visit, refresh=True)
+        if error is not None and visit.request.status_of(error) >= 500:
+            visit.engine.report.not_renewed(self._view.name, error)
+        yield from settle(visit, answered, error)
 
     # Answers
 

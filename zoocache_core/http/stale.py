@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from zoocache_core.calls import Outcome
-from zoocache_core.flows import Flow
-from zoocache_core.http.message import Answer
+from zoocache_core.errors import UnsupportedValue
+from zoocache_core.flows import Flow, arun, run
+from zoocache_core.http.key import variant_key
+from zoocache_core.http.message import Answer, PageRequest, PageResponse
 from zoocache_core.http.record import Page, read_page
 from zoocache_core.http.visit import Visit
 
-__all__ = ["Renewal", "Renewals", "settle"]
+__all__ = ["Background", "Renewal", "RenewalTask", "Renewals", "settle"]
 
 _log = logging.getLogger("zoocache.http")
 
@@ -55,6 +58,77 @@ class Renewals:
         """The page was made anew, or could not be."""
         if self._running.get(renewal.place) is renewal:
             del self._running[renewal.place]
+
+
+class RenewalTask:
+    """Makes one expired page anew, for an adapter to call where nobody waits for it.
+
+    A function that blocks, or a coroutine function, as the view is. The request has been answered
+    by then, so an adapter may give it a copy, and the view and `read` that go with it (see
+    :meth:`~zoocache_core.http.page.PageCache.respond`). Should the copy turn out to be another
+    visitor's, who was logged out meanwhile for example, nothing is made.
+    """
+
+    def __init__(
+        self, visit: Visit, renew: Callable[[Visit], Flow[None]], end: Callable[[], None]
+    ) -> None:
+        self._visit = visit
+        self._renew = renew
+        self.abandon = end
+        """Say that it will not be called any more; the next visitor's is another one."""
+
+    def failed(self, error: Exception) -> None:
+        """Count and log an error that kept it from being called."""
+        self._visit.engine.report.not_renewed(self._visit.cached_view.name, error)
+
+    def __call__(
+        self,
+        request: PageRequest | None = None,
+        view: Callable[[], Any] | None = None,
+        read: Callable[[Any], PageResponse] | None = None,
+    ) -> Any:
+        """Make the page anew. Its errors are logged and counted, not raised."""
+        flow = self._flow(request, view, read)
+        return run(flow) if self._visit.blocking else arun(flow)
+
+    def _flow(
+        self,
+        request: PageRequest | None,
+        view: Callable[[], Any] | None,
+        read: Callable[[Any], PageResponse] | None,
+    ) -> Flow[None]:
+        try:
+            visit: Visit | None = self._visit
+            if request is not None and view is not None and read is not None:
+                visit = _repeated(self._visit, request, view, read)
+            if visit is not None:
+                yield from self._renew(visit)
+        finally:
+            self.abandon()
+
+
+Background = Callable[[RenewalTask], object]
+
+
+def _repeated(
+    visit: Visit,
+    request: PageRequest,
+    view: Callable[[], Any],
+    read: Callable[[Any], PageResponse],
+) -> Visit | None:
+    """The visit with a copy of its request, if that is given the same page."""
+    again = Visit(visit.cached_view, visit.engine, request, view, read, None, visit.blocking)
+    page = again.stale = visit.stale
+    again.stale_key = visit.stale_key
+    try:
+        again.primary = visit.cached_view.primary_key(request)
+        same = again.primary == visit.primary and page is not None
+        same = same and variant_key(again.primary, page.variations, request) == visit.stale_key
+    except UnsupportedValue:
+        same = False
+    if not same:
+        _log.debug("%s is not renewed: its visitor has changed", visit.cached_view.name)
+    return again if same else None
 
 
 def settle(visit: Visit, answered: Answer[Any] | None, error: Exception | None) -> Flow[Outcome]:

@@ -65,7 +65,7 @@ class Visit:
     """One request on its way through the cache.
 
     `view` runs the framework's view, or is a coroutine function where `blocking` is false; `read`
-    describes what it returned; `background` runs a callable later, if the adapter can.
+    describes what it returned; `background` has a page made anew later, if the adapter can.
     """
 
     __slots__ = (
@@ -96,7 +96,7 @@ class Visit:
         request: PageRequest,
         view: Callable[[], Any],
         read: Callable[[Any], PageResponse],
-        background: Callable[[Callable[[], Any]], object] | None,
+        background: Callable[[Any], object] | None,
         blocking: bool,
     ) -> None:
         self.cached_view = cached_view
