@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from zoocache_core.calls import Outcome
@@ -120,15 +121,13 @@ def _repeated(
     again = Visit(visit.cached_view, visit.engine, request, view, read, None, visit.blocking)
     page = again.stale = visit.stale
     again.stale_key = visit.stale_key
-    try:
+    with suppress(UnsupportedValue):
         again.primary = visit.cached_view.primary_key(request)
-        same = again.primary == visit.primary and page is not None
-        same = same and variant_key(again.primary, page.variations, request) == visit.stale_key
-    except UnsupportedValue:
-        same = False
-    if not same:
-        _log.debug("%s is not renewed: its visitor has changed", visit.cached_view.name)
-    return again if same else None
+        variations = () if page is None else page.variations
+        if variant_key(again.primary, variations, request) == visit.stale_key:
+            return again
+    _log.debug("%s is not renewed: its visitor has changed", visit.cached_view.name)
+    return None
 
 
 def settle(visit: Visit, answered: Answer[Any] | None, error: Exception | None) -> Flow[Outcome]:
