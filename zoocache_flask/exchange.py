@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from zoocache_core.encoding import encode
 from zoocache_core.http import Answer, PagePolicy, PageResponse
-from zoocache_core.http.key import digest
+from zoocache_core.http.key import digest, shown_query_of
 from zoocache_core.http.reads import ADDRESS, Reads
 from zoocache_flask.visitor import (
     LOGGED_IN,
@@ -151,7 +151,7 @@ class FlaskRequest:
         pushed, session = context(), current_session()
         later, modified = len(pushed._after_request_functions), session.modified
         content = None if not modified else identity(session)
-        with watched(seen, shared_globals) as watch:
+        with watched(seen, shared_globals, shown_query_of(self._policy)) as watch:
             self._values = watch.values
             yield
         if len(pushed._after_request_functions) > later:

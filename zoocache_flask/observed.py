@@ -56,6 +56,8 @@ class WatchedRequest:
                 return EnvironHeaders(watch.environ)
             if name == "cookies":
                 return watch.cookies
+            if name == "query_string":
+                return watch.query.encode("latin-1")
             if name in ("remote_addr", "remote_user"):
                 watch.reads.note(f"header:{ADDRESS}")
             elif name in watch.custom:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -115,9 +115,15 @@ def _leave_user_unread() -> None:
 class Watch:
     """One request under observation. ``reads`` changes while a part of the page is made."""
 
-    __slots__ = ("cookies", "custom", "environ", "ignored", "own", "reads", "values")
+    __slots__ = ("cookies", "custom", "environ", "ignored", "own", "query", "reads", "values")
 
-    def __init__(self, reads: Reads, real: Request, ignored: Collection[str]) -> None:
+    def __init__(
+        self,
+        reads: Reads,
+        real: Request,
+        ignored: Collection[str],
+        shown_query: Callable[[str], str] | None,
+    ) -> None:
         self.reads = reads
         self.ignored = ignored
         self.own: set[str] = set()
@@ -130,6 +136,10 @@ class Watch:
         )
         self.cookies = WatchedCookies(real.cookies)
         self.cookies.watch = self
+        # What the view is shown of the query string.
+        self.query: str = real.environ.get("QUERY_STRING", "")
+        if shown_query is not None and self.query:
+            self.environ["QUERY_STRING"] = self.query = shown_query(self.query)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -193,10 +203,15 @@ def _is_connection(value: object) -> bool:
 
 
 @contextmanager
-def watched(reads: Reads, ignored: Collection[str] = ()) -> Iterator[Watch]:
+def watched(
+    reads: Reads,
+    ignored: Collection[str] = (),
+    shown_query: Callable[[str], str] | None = None,
+) -> Iterator[Watch]:
     """Record in ``reads`` what is looked at meanwhile in the current request.
 
-    Within another ``watched`` block, both are told. ``ignored`` are attributes of ``flask.g``.
+    Within another ``watched`` block, both are told. ``ignored`` are attributes of ``flask.g``;
+    ``shown_query`` reduces the query string to what may be seen of it.
     """
     real: Any = request._get_current_object()  # type: ignore[attr-defined]
     outer = watch_of(real)
@@ -207,12 +222,11 @@ def watched(reads: Reads, ignored: Collection[str] = ()) -> Iterator[Watch]:
         finally:
             outer.reads, reads.active = reads.parent, False
         return
-    for name in list(_cached(real)):
-        # Made from the headers by whoever ran before the view; made again, it is noticed.
-        del vars(real)[name]
+    # Made from the headers by whoever ran before the view; made again, it is noticed.
+    _forget_cached(real)
     if login_manager() is not None:
         _leave_user_unread()
-    watch = Watch(reads, real, ignored)
+    watch = Watch(reads, real, ignored, shown_query)
     objects = (
         (real, WatchedRequest),
         (g._get_current_object(), WatchedGlobals),
@@ -226,6 +240,11 @@ def watched(reads: Reads, ignored: Collection[str] = ()) -> Iterator[Watch]:
         reads.active = False
         for (each, _), was in zip(objects, before, strict=True):
             restore(each, was)
+        query = real.environ.get("QUERY_STRING", "")
+        if watch.environ.get("QUERY_STRING", "") == watch.query != query:
+            watch.environ["QUERY_STRING"] = query
+            # Made from what the view was shown of the query.
+            _forget_cached(real)
         watch.environ.copied_back(real.environ)
 
 
@@ -241,10 +260,11 @@ def _attributes(kind: type[Request]) -> frozenset[str]:
     return known
 
 
-def _cached(real: Request) -> Iterator[str]:
-    for name in vars(real):
+def _forget_cached(real: Request) -> None:
+    """Have made again what Werkzeug has made of the environment and keeps."""
+    for name in list(vars(real)):
         if isinstance(getattr(type(real), name, None), cached_property):
-            yield name
+            del vars(real)[name]
 
 
 _OF_FLASK: Final = frozenset(dir(Request))

@@ -251,6 +251,40 @@ def test_the_query_may_be_reduced(app: Flask) -> None:
     assert seen(client, "/?utm_source=x&page=1") == ("1", "HIT")
 
 
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        ({}, "page=2&utm_source=mail&q=%C3%AAa"),
+        ({"query": "none"}, ""),
+        ({"query": ["page", "q"]}, "page=2&q=%C3%AAa"),
+        ({"ignore_query": ["utm_*"]}, "page=2&q=%C3%AAa"),
+        ({"query": "none", "key": lambda: 1}, "page=2&utm_source=mail&q=%C3%AAa"),
+    ],
+)
+def test_a_view_sees_of_the_query_what_counts(
+    app: Flask, options: dict[str, Any], shown: str
+) -> None:
+    def look() -> dict[str, Any]:
+        return {
+            "args": request.args.to_dict(flat=False),
+            "full path": request.full_path,
+            "url": request.url,
+            "query string": request.query_string.decode(),
+            "environ": request.environ["QUERY_STRING"],
+        }
+
+    looks: dict[str, Any] = {}
+    whole = "page=2&utm_source=mail&q=%C3%AAa"
+    route(app, lambda: looks.update(inside=look()) or "page", **options)
+    app.before_request(lambda: looks.update(before=look()))
+    app.after_request(lambda response: looks.update(after=look()) or response)
+    app.test_client().get(f"/?{whole}")
+    with app.test_request_context(f"/?{shown}"):
+        assert looks["inside"] == look()
+    with app.test_request_context(f"/?{whole}"):
+        assert looks["before"] == looks["after"] == look()
+
+
 def test_hosts_and_schemes_are_kept_apart(app: Flask) -> None:
     route(app, lambda: url_for("static", filename="a", _external=True))
     client = app.test_client()
