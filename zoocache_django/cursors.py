@@ -70,7 +70,8 @@ def _run(cursor: CursorWrapper, original: Method, sql: Any, params: Any, many: b
     scope = current_scope()
     if text[:6] in ("SELECT", "select"):
         steering = None
-        if scope is None:
+        # A second statement in the text may do anything.
+        if scope is None and ";" not in text:
             transactions.current(connection)
             return original(cursor, sql, params)
     else:

@@ -1,4 +1,8 @@
-"""Rows at the ends of many-to-many relations: linking two of them changes both."""
+"""Rows that change along with those that a statement names.
+
+Linking two rows by a many-to-many relation changes both. Deleting rows makes the database itself
+delete or change those that refer to them, where their models say so (``DB_CASCADE`` and the like).
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,12 @@ from zoocache_django import tables
 from zoocache_django.rows import model_of, pinned
 from zoocache_django.tables import MAX_ROWS, Model, name_of
 
-__all__ = ["ends_deleted", "ends_inserted", "forget_models"]
+__all__ = ["ends_deleted", "ends_inserted", "forget_models", "referring"]
 
 _Ends = tuple[models.ForeignKey[Any, Any], ...]
 
 _ends: Final[dict[Model, _Ends]] = {}
+_referring: dict[str, set[str]] | None = None
 
 
 def ends_inserted(query: InsertQuery, using: str) -> Iterator[str]:
@@ -49,6 +54,35 @@ def _ends_of(model: Model | None) -> _Ends:
     return () if model is None else _ends.get(model, ())
 
 
+def referring(table: str, using: str) -> Iterator[str]:
+    """The tags of the tables whose rows the database deletes or changes with those of ``table``."""
+    found, todo = {table}, [table]
+    while todo:
+        more = _by_the_database().get(todo.pop(), set()) - found
+        found |= more
+        todo += more
+    for name in found - {table}:
+        yield from tables.written(name, None, using)
+
+
+def _by_the_database() -> dict[str, set[str]]:
+    global _referring
+    if not apps.models_ready:
+        return {}
+    if _referring is None:
+        _referring = {}
+        for model in apps.get_models(include_auto_created=True):
+            for field in model._meta.local_fields:
+                # Since Django 6.1. All else Django does by itself, with statements.
+                relation: Any = field.remote_field
+                if hasattr(getattr(relation, "on_delete", None), "on_delete_sql"):
+                    target = name_of(relation.model._meta.db_table)
+                    _referring.setdefault(target, set()).add(name_of(model._meta.db_table))
+    return _referring
+
+
 def forget_models() -> None:
     """Look for relations again: a model was defined."""
+    global _referring
     _ends.clear()
+    _referring = None

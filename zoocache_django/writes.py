@@ -20,7 +20,7 @@ from zoocache_core.publishing import Publishing
 from zoocache_core.statements import Statement
 from zoocache_django import tables, transactions
 from zoocache_django.publishing import publishing
-from zoocache_django.relations import ends_deleted, ends_inserted
+from zoocache_django.relations import ends_deleted, ends_inserted, referring
 from zoocache_django.rows import identifies, keys_of, model_of
 from zoocache_django.tags import row_tag, table_tag
 
@@ -59,7 +59,11 @@ def tags_of(statement: Statement, using: str) -> list[str]:
     """What a raw statement outdates."""
     if statement.opaque:
         return tables.everything(using)
-    return [tag for table in statement.writes for tag in tables.written(table, None, using)]
+    return [
+        tag
+        for table in statement.writes
+        for tag in (*tables.written(table, None, using), *referring(table, using))
+    ]
 
 
 class CompiledWrite:
@@ -115,7 +119,8 @@ class CompiledWrite:
             return
         refused = isinstance(error, REFUSALS) and self.rowcount == 0
         using = self._compiler.connection.alias
-        self._publish([] if refused else tables.written(self._table, None, using))
+        whole = tables.written(self._table, None, using)
+        self._publish([] if refused else [*self._tags, *whole])
 
     def _publish(self, tags: list[str]) -> None:
         if self._publishing is not None:
@@ -141,6 +146,7 @@ def _expected(compiler: SQLCompiler, table: str) -> list[str]:
     tags = tables.written(table, keys, connection.alias)
     if isinstance(query, DeleteQuery):
         tags += ends_deleted(query, connection.alias)
+        tags += referring(table, connection.alias)
     return tags
 
 

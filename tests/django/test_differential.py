@@ -13,20 +13,27 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, OperationalError, connections, transaction
 from django.db.models import F, Sum
+from django.test import override_settings
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from tests.django.catalog import reading_relations  # noqa: F401  adds its ways of reading
+from tests.django.catalog import (  # noqa: F401  they add their ways of reading and writing
+    reading_more,
+    reading_relations,
+    writing_more,
+)
 from tests.django.catalog.models import Label, Product
 from tests.django.catalog.population import define_view, populate
 from tests.django.catalog.reading import READS
 from tests.django.catalog.writing import WRITES
+from tests.servers import RedisServer
 from zoocache_core import default_engine, reset
 from zoocache_django import conf
 
@@ -56,7 +63,10 @@ writes = st.builds(
     st.integers(0, len(READS) - 1),
     st.integers(0, 3).map(lambda n: n == 3),
 )
-LOCKING = ("truncate", "alter", "write_other_database")
+LOCKING = (
+    *("truncate", "truncate_with_others", "alter", "change_schema", "migrate"),
+    "write_other_database",
+)
 KINDS = (
     "atomic",
     "durable",
@@ -92,8 +102,10 @@ ENDS = (Undo, IntegrityError, OperationalError)
 class Machine:
     """Runs programs on one database, and compares."""
 
-    def __init__(self, using: str, elsewhere: ThreadPoolExecutor) -> None:
+    def __init__(self, using: str, elsewhere: ThreadPoolExecutor, seed: int = 0) -> None:
         self.using = using
+        # Another third of all reads in each program, lest it should take too long.
+        self.names = sorted(READS)[seed % 3 :: 3]
         self.elsewhere = elsewhere
         self.offset = 0
         self.written = False
@@ -189,15 +201,15 @@ class Machine:
 
     def compare(self, first: int, amount: int = 6) -> None:
         """Read some things through the cache and past it, here and elsewhere."""
-        names = sorted(READS)
+        names = self.names
         chosen = [names[(first + 7 * n) % len(names)] for n in range(amount)]
         self.check(chosen)
         if not self.locked:
             self.elsewhere.submit(self.check, chosen).result()
 
-    def check(self, names: list[str]) -> None:
+    def check(self, names: list[str], numbers: tuple[int, ...] = (1, 5)) -> None:
         for name in names:
-            for n in (1, 5):
+            for n in numbers:
                 key = f"{name} {n}"
                 cached = default_engine.fetch(key, lambda: READS[name](self.using, n))  # noqa: B023
                 assert cached == READS[name](self.using, n), key
@@ -310,21 +322,60 @@ def test_no_thread_goes_back_in_time(isolation: str) -> None:
     assert default_engine.stats().hits > 100
 
 
-def test_random_programs(using: str, elsewhere: ThreadPoolExecutor) -> None:
-    @settings(
-        # A program costs a second or so there, and a fraction of one in a file.
-        max_examples=settings().max_examples // (10 if using == "postgres" else 4),
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(programs)
-    def check(program: list[Any]) -> None:
+def run_programs(using: str, elsewhere: ThreadPoolExecutor, amount: int) -> None:
+    @settings(max_examples=amount, suppress_health_check=list(HealthCheck))
+    @given(programs, st.integers(0, 2))
+    def check(program: list[Any], seed: int) -> None:
         reset()
         conf.apply()
         for alias in (using, "other"):
             populate(alias)
-        machine = Machine(using, elsewhere)
-        machine.check(sorted(READS))
+        machine = Machine(using, elsewhere, seed)
+        machine.check(machine.names)
         machine.run(program)
-        machine.compare(0, len(READS))
+        machine.check(machine.names)
+        elsewhere.submit(machine.check, machine.names).result()
 
     check()
+
+
+def test_random_programs(using: str, elsewhere: ThreadPoolExecutor) -> None:
+    # A program costs a second or so there, and a fraction of one in a file.
+    run_programs(using, elsewhere, settings().max_examples // (16 if using == "postgres" else 6))
+
+
+@pytest.mark.parametrize("using", [pytest.param("default", marks=SQLITE)], indirect=True)
+@pytest.mark.parametrize("storage", ["lmdb", "redis", "redis, near"])
+def test_random_programs_with_shared_storage(
+    storage: str,
+    using: str,
+    elsewhere: ThreadPoolExecutor,
+    tmp_path: Path,
+    redis_server: RedisServer,
+) -> None:
+    wanted: dict[str, Any] = {
+        "STORAGE_URL": f"lmdb://{tmp_path}" if storage == "lmdb" else redis_server.url,
+        "PREFIX": storage.replace(", ", "-"),
+    }
+    if storage == "redis, near":
+        wanted["NEAR_MAX_ENTRIES"] = 1000
+    with override_settings(ZOOCACHE=wanted):
+        run_programs(using, elsewhere, settings().max_examples // 25)
+
+
+def test_each_write_is_seen_by_each_read(using: str, elsewhere: ThreadPoolExecutor) -> None:
+    machine, numbers, names = Machine(using, elsewhere), (2, 1, 3), sorted(READS)
+    for place, (name, write) in enumerate(WRITES.items()):
+        if using == "postgres" and write.__module__.endswith(".writing"):
+            # What is not special to the database is tried on it in random programs.
+            continue
+        if place % 5 == 0 or not Product.objects.using(using).filter(pk=2).exists():
+            for alias in (using, "other"):
+                populate(alias)
+            machine.check(names, (2,))
+        write(using, *numbers)
+        try:
+            # What is read now is also what the next write finds in the cache.
+            machine.check(names, (2,))
+        except AssertionError as error:
+            raise AssertionError(f"after {name}: {error}") from error

@@ -13,6 +13,7 @@ from django.db.models import F
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
+from tests.django.catalog import recent
 from tests.django.catalog.models import (
     Category,
     Label,
@@ -333,6 +334,32 @@ class TestSwitch:
             assert outdated(lambda: Product.objects.update(price=1), "catalog.product:*") == set()
         assert [owner.__dict__.get(name) for owner, name, _ in patches.PATCHES] != originals
         assert deps_of(lambda: Product.objects.get(pk=1)) == {"catalog.product:1"}
+
+
+class TestStatementsOfSeveralKinds:
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELECT 1; UPDATE catalog_label SET name = 'x'",
+            "select 1 ;\n-- then\nDELETE FROM catalog_label;",
+        ],
+    )
+    @pytest.mark.django_db(transaction=True, databases=["default", "other", "postgres"])
+    def test_a_write_behind_a_query(self, sql: str) -> None:
+        deps = ("db:postgres:catalog.label:*", "db:postgres:catalog.maker:*")
+
+        def write() -> None:
+            with connections["postgres"].cursor() as cursor:
+                cursor.execute(sql)
+
+        assert outdated(write, *deps) == {"db:postgres:catalog.label:*"}
+
+    @pytest.mark.skipif(not recent.ON_DELETE, reason="Django 6.1 came with DB_CASCADE")
+    def test_what_the_database_deletes_along(self) -> None:
+        deps = ("catalog.branch:*", "catalog.leaf:*", "catalog.nest:*", "catalog.label:*")
+        tree = recent.Tree.objects.create()
+        assert outdated(tree.save, *deps) == set()
+        assert outdated(tree.delete, *deps) == set(deps[:3])
 
 
 class TestAsynchronousCallers:

@@ -9,6 +9,8 @@ from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelatio
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
+from tests.django.catalog import recent  # noqa: F401  defines models
+
 
 class Maker(models.Model):
     """Its key is a text."""
@@ -79,6 +81,23 @@ class Supply(models.Model):
 class Review(models.Model):
     product = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="reviews")
     stars = models.IntegerField()
+
+
+class Shown(models.Manager["Sheet"]):
+    def get_queryset(self) -> models.QuerySet[Sheet]:
+        return super().get_queryset().filter(hidden=False)
+
+
+class Sheet(models.Model):
+    """Its default manager leaves rows out."""
+
+    product = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="sheets")
+    hidden = models.BooleanField(default=False)
+    data = models.JSONField(default=dict)
+    made = models.DateTimeField(null=True)
+
+    objects = Shown()
+    everything = models.Manager["Sheet"]()
 
 
 class Detail(models.Model):

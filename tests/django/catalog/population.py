@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime, timezone
 from typing import Final
 
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 
+from tests.django.catalog import recent
 from tests.django.catalog.models import (
     Category,
     Detail,
@@ -17,12 +19,14 @@ from tests.django.catalog.models import (
     Note,
     Product,
     Review,
+    Sheet,
     Special,
     Supplier,
     Supply,
 )
 
 SUPPLIERS: Final = [uuid.UUID(int=n) for n in range(1, 4)]
+NOON: Final = datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=timezone.utc)
 FRESH: Final = 50
 """From this key on there is nothing at the beginning."""
 
@@ -35,6 +39,15 @@ def define_view(using: str) -> None:
             "CREATE VIEW catalog_sums AS SELECT c.name AS name, sum(p.price) AS total"
             " FROM catalog_category c JOIN catalog_product p ON p.category_id = c.id GROUP BY 1"
         )
+        if connections[using].vendor == "postgresql":
+            cursor.execute(
+                "CREATE OR REPLACE PROCEDURE raise_prices(n integer) LANGUAGE sql AS"
+                " $$ UPDATE catalog_product SET price = price + n $$"
+            )
+            cursor.execute(
+                "CREATE OR REPLACE FUNCTION lower_prices(n integer) RETURNS integer LANGUAGE sql AS"
+                " $$ UPDATE catalog_product SET price = price - n; SELECT n $$"
+            )
 
 
 def empty(using: str) -> None:
@@ -79,6 +92,11 @@ def populate(using: str) -> None:
     Note.objects.using(using).bulk_create(
         Note(text=f"n{n}", content_type=kind, object_id=n) for n in range(1, 4)
     )
+    Sheet.everything.using(using).bulk_create(
+        Sheet(product_id=n, hidden=n == 2, data={"n": n, "tags": ["a"] * n}, made=NOON)
+        for n in range(1, 4)
+    )
+    recent.populate(using)
     models = list(apps.get_app_config("catalog").get_models())
     with connections[using].cursor() as cursor:
         for sql in connections[using].ops.sequence_reset_sql(_NO_STYLE, models):
