@@ -74,7 +74,7 @@ def test_every_page_is_fresh_and_the_others_are_kept(
 
 
 def test_it_notices_stale_pages() -> None:
-    result = run("--once", settings="never_invalidated")
+    result = run("--once", "--storage", "memory", settings="never_invalidated")
     assert result.returncode == 1, result.stdout + result.stderr
     assert list(rows(result.stdout).values()).count("STALE") == 9
     assert "NOT GOOD, pages stale: 9" in result.stdout
@@ -87,7 +87,7 @@ def test_it_notices_pages_lost_without_a_reason() -> None:
 
 
 def test_it_notices_pages_that_somebody_else_is_shown() -> None:
-    result = run("--once", settings="one_page_for_all")
+    result = run("--once", "--storage", "memory", settings="one_page_for_all")
     assert result.returncode == 1, result.stdout + result.stderr
     outcomes = rows(result.stdout)
     assert [name for name, outcome in outcomes.items() if outcome == "FOREIGN"] == ["ben's orders"]
