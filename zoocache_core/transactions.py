@@ -193,13 +193,13 @@ class Transaction(ABC):
         """Remember what had been written before the savepoint ``name``."""
         self._savepoints[name] = self.written.savepoint()
 
-    def undo(self, name: str) -> None:
-        """Forget what was written since the savepoint ``name``; it did not happen.
+    def undo(self, name: str) -> bool:
+        """Forget what was written since the savepoint ``name``, because it did not happen; return
+        whether that was anything.
 
         Of a savepoint that is not known nothing is forgotten, which is always right, if late.
         """
-        if name in self._savepoints:
-            self.written.rollback_to(self._savepoints[name])
+        return name in self._savepoints and self.written.rollback_to(self._savepoints[name])
 
     def commit(self) -> None:
         """What was written is public now. The transaction may go on."""

@@ -73,11 +73,11 @@ class Transaction(transactions.Transaction):
         super().savepoint(name)
         self._seen[name] = self.published.savepoint()
 
-    def undo(self, name: str) -> None:
-        if self.exact:
-            super().undo(name)
+    def undo(self, name: str) -> bool:
+        undone = self.exact and super().undo(name)
         if name in self._seen:
             self._unsee(self._seen[name])
+        return undone
 
     def undo_all(self) -> None:
         """Nothing of it happened."""

@@ -19,7 +19,7 @@ import zoocache_core
 from tests.flask.sqlalchemy_models import Base, Note
 from zoocache_core import MISSING, ConfigurationError
 from zoocache_core import Engine as Cache
-from zoocache_flask.sqlalchemy import sessions, track
+from zoocache_flask.sqlalchemy import instances, sessions, track
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def changed_by_us(engine: Engine) -> dict[str, Any]:
     found: dict[str, Any] = dict(engine.dialect.__dict__)
     found["lookup"] = Session.__dict__["_identity_lookup"]
     found["get"] = InstrumentedAttribute.__dict__["__get__"]
-    for name, listener in sessions.LISTENERS.items():
-        found[name] = event.contains(Session, name, listener)
+    for owner, name, listener in (*instances.LISTENERS, *sessions.LISTENERS):
+        found[listener.__name__] = event.contains(owner, name, listener)
     return found
 
 

@@ -161,8 +161,7 @@ _METHODS: Final[dict[str, Callable[[Method, Database], Method]]] = {
 
 
 def _close(dbapi_connection: Any, record: ConnectionPoolEntry) -> None:
-    # The database rolls back by itself.
-    transactions.drop(record.info)
+    transactions.lost(record.info)
 
 
 def install(engine: Engine, database: Database) -> None:

@@ -86,6 +86,9 @@ def execute(
         raise
     finally:
         if written:
+            if scope is not None:
+                # Whatever it returned, and what objects show by now, may be rolled back unseen.
+                scope.forbid("it changed rows that were not committed yet")
             if writes.awaits_keys(plan, compiled):
                 transaction.expect(context, partial(writes.by_returned, database, plan, context))
             else:
@@ -139,8 +142,8 @@ def _steer(
         call()
     if kind == "savepoint":
         transaction.savepoint(name)
-    elif kind == "undo":
-        transaction.undo(name)
+    elif kind == "undo" and transaction.undo(name):
+        transactions.doubt(proxied)
     if transaction.manual and kind in ("commit", "rollback"):
         transactions.undo(proxied)
     return None

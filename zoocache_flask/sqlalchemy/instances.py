@@ -24,7 +24,7 @@ from zoocache_core.deps import Scope, current_scope
 from zoocache_flask.sqlalchemy.databases import Database, all_databases
 from zoocache_flask.sqlalchemy.rows import MAX_ROWS, key_text
 from zoocache_flask.sqlalchemy.schema import table_name
-from zoocache_flask.sqlalchemy.sessions import unit_of
+from zoocache_flask.sqlalchemy.sessions import age_of, unit_of
 
 __all__ = ["PATCHES", "rows_of"]
 
@@ -110,16 +110,15 @@ def _note(scope: Scope, state: InstanceState[Any]) -> None:
                 scope.add(wild)
             else:
                 scope.add(rows_of(mapper, key, database))
-    session = state.session
-    if session is None:
-        return
-    unit = unit_of(session)
     if state.modified:
         scope.forbid("it was computed from an object with changes that are not flushed")
+    age = age_of(state)
+    if age is None:
+        scope.forbid("it was computed from an object that may show what was never committed")
+        return
     one: Scope | None = scope
     while one is not None:
-        since = 0 if state in unit.adopted else unit.since.position(one.engine)
-        one.lower_stamp(since)
+        one.lower_stamp(min(moment.position(one.engine) for moment in age))
         one = one.parent
 
 
@@ -134,17 +133,29 @@ def _databases(state: InstanceState[Any]) -> Iterable[Database]:
 
 def _note_attribute(scope: Scope, attribute: InstrumentedAttribute[Any], instance: object) -> None:
     state = instance_state(instance)
-    if state.key is None:
-        return
-    _note(scope, state)
-    prop: Any = attribute.prop
-    if attribute.key not in state.dict:
-        # It is going to be loaded, by statements that are noticed.
+    if state.key is not None:
+        _note(scope, state)
+        _note_loaded(scope, state, attribute.prop)
+
+
+def _note_loaded(scope: Scope, state: InstanceState[Any], prop: Any) -> None:
+    """Depend on what an attribute says that is not in the object's own row."""
+    if prop.key not in state.dict:
+        # If it is loaded, then by statements that are noticed.
         return
     if isinstance(prop, RelationshipProperty):
         _note_related(scope, state, prop)
     elif isinstance(prop, ColumnProperty) and not _is_own(prop, state.mapper):
         scope.add(database.anything for database in _databases(state))
+
+
+def _note_pickled(state: InstanceState[Any], content: object) -> None:
+    """A computation returns an object as it is, without having looked at it."""
+    scope = current_scope()
+    if scope is not None and state.key is not None:
+        _note(scope, state)
+        for prop in state.mapper.iterate_properties:
+            _note_loaded(scope, state, prop)
 
 
 def _note_related(scope: Scope, state: InstanceState[Any], prop: RelationshipProperty[Any]) -> None:
@@ -166,6 +177,10 @@ def _is_own(prop: ColumnProperty[Any], mapper: Mapper[Any]) -> bool:
     column = prop.columns[0]
     return isinstance(column, Column) and column.table in mapper.tables
 
+
+LISTENERS: Final[tuple[tuple[type, str, Callable[..., None]], ...]] = (
+    (Mapper, "pickle", _note_pickled),
+)
 
 _originals: Final[dict[tuple[type, str], Method]] = {}
 

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from typing import Any, Final
-from weakref import WeakKeyDictionary, WeakSet, ref
+from weakref import WeakKeyDictionary, ref
 
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import InstanceState, Mapper, Session, SessionTransaction
-from sqlalchemy.orm.attributes import instance_state
 
 from zoocache_core import Engine as Cache
 from zoocache_core import isolation
 from zoocache_core.moments import Moment
 from zoocache_flask.sqlalchemy import transactions
+from zoocache_flask.sqlalchemy.ages import Age, PackedAge, ages, pack
 from zoocache_flask.sqlalchemy.databases import ROOT, Database, all_caches, of_engine
 
-__all__ = ["LISTENERS", "Unit", "unit_of"]
+__all__ = ["LISTENERS", "Unit", "age_of", "unit_of"]
 
 _ANY: Final = "*"
 
@@ -30,20 +29,22 @@ _ANY: Final = "*"
 class Unit:
     """The unit of work of one session.
 
-    ``since`` is the moment before the oldest object that it holds was loaded.
+    ``since`` is the moment before the oldest object that it holds was loaded. ``places`` are what
+    is kept with the connections that it uses (see ``transactions``). ``doubtful``: its objects may
+    show what was rolled back.
     """
 
     by_thread = False
 
-    __slots__ = ("__weakref__", "_databases", "_session", "adopted", "owners", "since")
+    __slots__ = ("__weakref__", "_databases", "_session", "doubtful", "owners", "places", "since")
 
     def __init__(self, session: Session) -> None:
         self._session = ref(session)
         self._databases: dict[Mapper[Any], Database | None] = {}
         self.owners: set[Any] = set()
         self.since = Moment(())
-        # Objects that came from elsewhere: nobody knows when they were loaded.
-        self.adopted: WeakSet[InstanceState[Any]] = WeakSet()
+        self.places: list[dict[Any, Any]] = []
+        self.doubtful = False
 
     @property
     def engines(self) -> tuple[Cache, ...]:
@@ -56,7 +57,8 @@ class Unit:
     def uncommitted(self) -> bool:
         """Whether there are changes that no query has seen."""
         session = self._session()
-        return session is not None and bool(session.dirty or session.new or session.deleted)
+        # Not `session.dirty`, which walks through a set that another thread may be changing.
+        return session is not None and not session._is_clean()
 
     def hides(self, engine: Cache, deps: Collection[str], stamp: int) -> bool:
         """Whether a value comes from a database, and the session sees something else there.
@@ -68,8 +70,8 @@ class Unit:
         session = self._session()
         if session is None or not any(_is_in_database(dep) for dep in deps):
             return False
-        older = stamp > self.since.position(engine) and bool(session.identity_map.keys())
-        return older or self.uncommitted()
+        older = self.doubtful or stamp > self.since.position(engine)
+        return (older and bool(session.identity_map.keys())) or self.uncommitted()
 
     def stamp(self, engine: Cache) -> int | None:
         """Reading an object lowers the stamp of what is computed, not having it."""
@@ -78,18 +80,37 @@ class Unit:
     def begin(self, session: Session) -> None:
         """A transaction of the session begins."""
         isolation.begin(self)
-        # Ended transactions leave nothing loaded behind, unless the session is told otherwise.
-        if session.expire_on_commit or not session.identity_map.keys():
+        held = session.identity_map
+        # Most ends of a transaction leave nothing loaded behind, but not all of them, whatever
+        # `expire_on_commit` says.
+        if not held.keys() or all(state.expired for state in held.all_states()):
             self.since = Moment(all_caches())
+            self.doubtful = False
             self._databases.clear()
+            if ages:
+                for state in held.all_states():
+                    ages.pop(state, None)
+
+    def end(self) -> None:
+        """The session's transaction is over."""
+        transactions.release(self)
+        isolation.end(self)
+
+    def doubt(self) -> None:
+        """Something was rolled back that objects of the session may show."""
+        session = self._session()
+        if session is not None:
+            self.doubtful = True
+            for state in session.identity_map.all_states():
+                ages[state] = None
 
     def database(self, session: Session, mapper: Mapper[Any]) -> Database | None:
         """The database in which the session has the rows of ``mapper``, if it is tracked."""
         if mapper not in self._databases:
             try:
                 self._databases[mapper] = of_engine(session.get_bind(mapper))
-            except SQLAlchemyError:
-                # The application binds its sessions in another way, which cannot be told here.
+            except Exception:  # noqa: BLE001
+                # The application has a `get_bind` of its own, which wants to know more than that.
                 self._databases[mapper] = None
         return self._databases[mapper]
 
@@ -109,6 +130,26 @@ def unit_of(session: Session) -> Unit:
     return unit
 
 
+def age_of(state: InstanceState[Any]) -> tuple[Age, ...] | None:
+    """The moments before an object was loaded that has a row, of which the oldest counts; or
+    ``None`` (see ``ages``)."""
+    known = ages.get(state) if ages else None
+    session = state.session
+    if session is None:
+        return None if known is None else (known,)
+    unit = unit_of(session)
+    if transactions.dirty(unit.places):
+        # It shows what was flushed, which may be rolled back before anything is stored.
+        return None
+    if not ages or state not in ages:
+        return (unit.since,)
+    if state.expired:
+        # It is going to be loaded anew.
+        ages.pop(state, None)
+        return (unit.since,)
+    return None if known is None else (known, unit.since)
+
+
 def _created(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
         unit_of(session).begin(session)
@@ -116,20 +157,52 @@ def _created(session: Session, transaction: SessionTransaction) -> None:
 
 def _ended(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        isolation.end(unit_of(session))
+        unit_of(session).end()
 
 
 def _begun(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
     transactions.use(connection.connection, unit_of(session))
 
 
-def _adopted(session: Session, instance: object) -> None:
-    unit_of(session).adopted.add(instance_state(instance))
+def _detached(session: Session, state: InstanceState[Any]) -> None:
+    # It is in the session no more, and yet as old as the others.
+    unit = unit_of(session)
+    if state not in ages:
+        ages[state] = None if transactions.dirty(unit.places) else unit.since
 
 
-LISTENERS: Final[dict[str, Callable[..., None]]] = {
-    "after_transaction_create": _created,
-    "after_transaction_end": _ended,
-    "after_begin": _begun,
-    "detached_to_persistent": _adopted,
-}
+def _adopted(session: Session, state: InstanceState[Any]) -> None:
+    ages.setdefault(state, None)
+
+
+def _merged(state: InstanceState[Any], context: object) -> None:
+    # Given what another object said, whose age nobody knows here.
+    ages[state] = None
+
+
+_PICKLED: Final = "zoocache_age"
+
+
+def _pickled(state: InstanceState[Any], content: dict[str, Any]) -> None:
+    age = None if state.key is None or state.modified else age_of(state)
+    if age is not None:
+        content[_PICKLED] = pack(age)
+
+
+def _unpickled(state: InstanceState[Any], content: dict[str, Any]) -> None:
+    packed = content.get(_PICKLED)
+    if packed is not None:
+        ages[state] = PackedAge(packed)
+
+
+LISTENERS: Final[tuple[tuple[type, str, Callable[..., None]], ...]] = (
+    (Session, "after_transaction_create", _created),
+    (Session, "after_transaction_end", _ended),
+    (Session, "after_begin", _begun),
+    (Session, "persistent_to_detached", _detached),
+    (Session, "detached_to_persistent", _adopted),
+    (Mapper, "_sa_event_merge_wo_load", _merged),
+    (Mapper, "pickle", _pickled),
+    (Mapper, "unpickle", _unpickled),
+)
+"""Events, with what is told of them. All are listened to with ``raw=True``."""

@@ -95,8 +95,8 @@ class Tracking:
             _users.add(self)
             if len(_users) == 1:
                 instances.install()
-                for event_name, listener in sessions.LISTENERS.items():
-                    event.listen(Session, event_name, listener)
+                for owner, event_name, listener in (*instances.LISTENERS, *sessions.LISTENERS):
+                    event.listen(owner, event_name, listener, raw=True)
             for engine, database in wanted:
                 self._start(engine, database, cache, triggers)
 
@@ -134,8 +134,8 @@ class Tracking:
                 if _users:
                     return
                 instances.uninstall()
-                for name, listener in sessions.LISTENERS.items():
-                    event.remove(Session, name, listener)
+                for owner, event_name, listener in (*instances.LISTENERS, *sessions.LISTENERS):
+                    event.remove(owner, event_name, listener)
 
     def __enter__(self) -> Self:
         return self

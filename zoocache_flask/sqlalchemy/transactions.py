@@ -6,9 +6,9 @@ former that commits: two connections of a ``StaticPool`` are in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from weakref import ref
 
 from sqlalchemy.engine import Connection
@@ -29,21 +29,25 @@ __all__ = [
     "begun",
     "commits_alone",
     "committing",
+    "dirty",
+    "doubt",
     "drop",
     "enter",
     "in_progress",
     "info_of",
     "isolation_level",
     "join",
+    "lost",
     "of",
     "publish",
+    "release",
     "undo",
     "use",
 ]
 
 _KEY: Final = "zoocache"
 _BEGUN: Final = "zoocache_begun"
-_UNIT: Final = "zoocache_unit"
+_UNITS: Final = "zoocache_units"
 
 UNOBSERVED: Final = "zoocache_unobserved"
 """Kept with a connection on which a dialect executes statements for itself."""
@@ -90,9 +94,8 @@ class Transaction(transactions.Transaction):
     def quiet(self, engine: Cache) -> bool:
         return self.inserting is None and super().quiet(engine)
 
-    def undo(self, name: str) -> None:
-        if self.exact:
-            super().undo(name)
+    def undo(self, name: str) -> bool:
+        return self.exact and super().undo(name)
 
     def note_read(self, scope: Scope, tags: Collection[str]) -> None:
         if self.shows_uncommitted:
@@ -139,27 +142,65 @@ def enter(connection: Connection, database: Database, manual: bool = False) -> T
     return transaction
 
 
-def use(connection: PoolProxiedConnection, unit: isolation.Activity) -> None:
-    """The transaction of ``connection`` is the one of a session."""
-    info_of(connection)[_UNIT] = ref(unit)
+class Unit(isolation.Activity, Protocol):
+    """The unit of work of a session."""
+
+    places: list[dict[Any, Any]]
+
+    def doubt(self) -> None:
+        """Something was rolled back that objects of the session may show."""
+
+
+def use(connection: PoolProxiedConnection, unit: Unit) -> None:
+    """A session uses ``connection``, until :func:`release`."""
+    info = info_of(connection)
+    info[_UNITS] = (*info.get(_UNITS, ()), ref(unit))
+    unit.places.append(info)
+
+
+def release(unit: Unit) -> None:
+    """The session with this ``unit`` has let go of its connections."""
+    for info in unit.places:
+        info[_UNITS] = tuple(one for one in info.get(_UNITS, ()) if one() not in (None, unit))
+    unit.places.clear()
+
+
+def dirty(places: Iterable[dict[Any, Any]]) -> bool:
+    """Whether an open transaction of one of these connections has written something."""
+    for info in places:
+        transaction: Transaction | None = info.get(_KEY)
+        if transaction is not None and transaction.uncommitted():
+            return True
+    return False
 
 
 def join(connection: PoolProxiedConnection, transaction: Transaction) -> None:
-    """The current thread or task uses ``transaction``, and with it the session that does."""
+    """The current thread or task uses ``transaction``, and with it the sessions that do."""
     isolation.join(transaction)
-    unit = info_of(connection).get(_UNIT, _nothing)()
-    if unit is not None:
+    for unit in _units(info_of(connection)):
         isolation.join(unit)
 
 
-def _nothing() -> None:
-    return None
+def _units(info: Mapping[Any, Any]) -> Iterator[Unit]:
+    for one in info.get(_UNITS, ()):
+        unit: Unit | None = one()
+        if unit is not None:
+            yield unit
+
+
+def doubt(connection: PoolProxiedConnection) -> None:
+    """What was written on ``connection`` is undone, but objects may show it."""
+    _doubt(info_of(connection))
+
+
+def _doubt(info: Mapping[Any, Any]) -> None:
+    for unit in _units(info):
+        unit.doubt()
 
 
 def drop(info: dict[Any, Any]) -> None:
     """The transaction of the connection with this ``info`` is over."""
     info.pop(_BEGUN, None)
-    info.pop(_UNIT, None)
     transaction: Transaction | None = info.pop(_KEY, None)
     if transaction is not None:
         transaction.stop()
@@ -180,11 +221,21 @@ def committing(connection: PoolProxiedConnection) -> Iterator[None]:
 
 def undo(connection: PoolProxiedConnection) -> None:
     """The transaction of ``connection`` has been rolled back."""
-    transaction = of(connection)
+    info = info_of(connection)
+    transaction: Transaction | None = info.get(_KEY)
     if transaction is not None:
+        if transaction.uncommitted():
+            _doubt(info)
         if not transaction.exact:
             publish(transaction)
-        drop(info_of(connection))
+        drop(info)
+
+
+def lost(info: dict[Any, Any]) -> None:
+    """The connection with this ``info`` is closed, and the database rolls back by itself."""
+    if dirty((info,)):
+        _doubt(info)
+    drop(info)
 
 
 def publish(transaction: Transaction) -> None:

@@ -1,0 +1,204 @@
+"""Objects outlive the statements that loaded them: what is computed from them is as old as they
+are, and nothing of what was rolled back."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from tests.flask.sqlalchemy_fixtures import (
+    cached,
+    is_cached,
+    postgres_only,
+    postgres_world,
+    sqlite_only,
+    sqlite_world,
+    world,
+)
+from tests.flask.sqlalchemy_models import Author, Note
+from tests.flask.sqlalchemy_world import World
+
+__all__ = ["postgres_only", "postgres_world", "sqlite_only", "sqlite_world", "world"]
+
+
+def rename(world: World, to: str) -> None:
+    with world.engine.begin() as connection:
+        connection.execute(update(Note).where(Note.id == 1).values(title=to))
+
+
+class TestOldObjects:
+    def test_a_detached_object_is_as_old_as_it_is(self, world: World) -> None:
+        with Session(world.engine) as session:
+            note = session.get_one(Note, 1)
+        rename(world, "new")
+        assert world.cache.fetch("title", lambda: note.title) == "note 1"
+        assert not is_cached(world, "title")
+
+    def test_a_detached_object_that_nobody_changed(self, world: World) -> None:
+        rename(world, "new")
+        with Session(world.engine) as session:
+            note = session.get_one(Note, 1)
+        assert world.cache.fetch("title", lambda: note.title) == "new"
+        assert is_cached(world, "title")
+
+    def test_an_expunged_object(self, world: World) -> None:
+        with Session(world.engine) as session:
+            note = session.get_one(Note, 1)
+            session.expunge(note)
+            rename(world, "new")
+            assert world.cache.fetch("title", lambda: note.title) == "note 1"
+            assert not is_cached(world, "title")
+
+    def test_an_unpickled_object(self, world: World) -> None:
+        with Session(world.engine) as session:
+            pickled = pickle.dumps(session.get_one(Note, 1))
+        rename(world, "new")
+        note = pickle.loads(pickled)
+        assert world.cache.fetch("title", lambda: note.title) == "note 1"
+        assert not is_cached(world, "title")
+
+    def test_objects_out_of_the_cache(self, world: World) -> None:
+        rename(world, "new")
+
+        def read() -> Note | None:
+            with Session(world.engine) as session:
+                return session.get(Note, 1)
+
+        for _ in range(2):
+            note = world.cache.fetch("note", read)
+            assert world.cache.fetch("page", lambda note=note: note.title) == "new"
+        assert is_cached(world, "page")
+        rename(world, "newer")
+        assert world.cache.fetch("page", lambda: note.title) == "new"
+        assert not is_cached(world, "page")
+        rename(world, "newest")
+        title = world.cache.fetch("page", lambda: world.cache.fetch("note", read).title)
+        assert title == world.cache.get("page") == "newest"
+
+    def test_an_old_object_merged_without_loading(self, world: World) -> None:
+        with Session(world.engine) as session:
+            old = session.get_one(Note, 1)
+        rename(world, "new")
+        for held in (False, True):
+            with Session(world.engine) as session:
+                kept = session.get(Note, 1) if held else None
+                note = session.merge(old, load=False)
+                assert kept in (None, note)
+                assert cached(world, "get 1", session)[1] == "note 1"
+            assert not is_cached(world, "get 1")
+
+    def test_objects_of_a_transaction_that_was_closed_beneath_them(self, world: World) -> None:
+        with Session(world.engine) as session:
+            note = session.get_one(Note, 1)
+            transaction = session.get_transaction()
+            assert transaction is not None
+            transaction.close()
+            rename(world, "new")
+            session.scalar(select(Author.name))
+            assert cached(world, "get 1", session)[1] == note.title
+            old = note.title == "note 1"
+        if old:
+            assert not is_cached(world, "get 1")
+
+    def test_objects_given_back_as_they_are(self, world: World) -> None:
+        with Session(world.engine, expire_on_commit=False) as session:
+            kept = session.get_one(Note, 1)
+            session.commit()
+            rename(world, "new")
+            found = world.cache.fetch("note", lambda: session.scalars(select(Note)).all())
+            assert kept in found
+            found = world.cache.fetch("row", lambda: session.execute(select(Note)).all())
+        assert not is_cached(world, "note")
+        assert not is_cached(world, "row")
+
+    def test_an_object_that_is_returned_without_a_look_at_it(self, world: World) -> None:
+        with Session(world.engine) as session:
+            author = session.get_one(Author, 1)
+            assert author.notes
+            world.cache.fetch("author", lambda: author)
+            assert is_cached(world, "author")
+            session.rollback()
+            rename(world, "new")
+            assert not is_cached(world, "author")
+
+
+class TestRolledBack:
+    def test_objects_loaded_within_a_savepoint(self, world: World) -> None:
+        with Session(world.engine) as session:
+            savepoint = session.begin_nested()
+            session.connection().execute(update(Note).where(Note.id == 1).values(title="never"))
+            note = session.get_one(Note, 1)
+            savepoint.rollback()
+            assert cached(world, "get 1", session)[1] == note.title
+        assert cached(world, "get 1")[1] == "note 1"
+
+    def test_objects_that_a_session_does_not_let_go_of(self, world: World) -> None:
+        assert cached(world, "get 9") is None
+        with Session(world.engine) as session:
+            savepoint = session.begin_nested()
+            session.add(Note(id=9, title="never"))
+            kept = session.scalars(select(Note)).all()
+            savepoint.rollback()
+            found = cached(world, "get 9", session)
+            # It is in the session and not in the database.
+            assert (found is not None) is (session.get(Note, 9) in kept)
+        assert cached(world, "get 9") is None
+
+    def test_objects_loaded_within_a_savepoint_of_the_connection(self, world: World) -> None:
+        with Session(world.engine) as session:
+            session.scalar(select(Author.name))
+            savepoint = session.connection().begin_nested()
+            session.connection().execute(update(Note).where(Note.id == 1).values(title="never"))
+            note = session.get_one(Note, 1)
+            savepoint.rollback()
+            assert cached(world, "get 1", session)[1] == note.title == "never"
+        assert cached(world, "get 1")[1] == "note 1"
+
+    def test_objects_loaded_in_a_transaction_that_somebody_else_ends(self, world: World) -> None:
+        with world.engine.connect() as connection:
+            transaction = connection.begin()
+            with Session(connection) as session:
+                connection.execute(update(Note).where(Note.id == 1).values(title="never"))
+                note = session.get_one(Note, 1)
+                transaction.rollback()
+                assert cached(world, "get 1", session)[1] == note.title == "never"
+        assert cached(world, "get 1")[1] == "note 1"
+
+    def test_a_computation_that_rolls_back_what_it_has_written(self, world: World) -> None:
+        def change() -> str:
+            with Session(world.engine) as session:
+                note = session.get_one(Note, 1)
+                note.title = "never"
+                session.flush()
+                title = note.title
+                session.rollback()
+            return title
+
+        assert world.cache.fetch("title", change) == "never"
+        assert not is_cached(world, "title")
+
+    def test_a_computation_that_rolls_back_what_was_returned(self, world: World) -> None:
+        def change() -> Any:
+            with world.engine.connect() as connection:
+                statement = update(Note).where(Note.id == 1).values(title="never")
+                return connection.scalar(statement.returning(Note.title))
+
+        assert world.cache.fetch("title", change) == "never"
+        assert not is_cached(world, "title")
+
+    def test_an_object_flushed_before_and_rolled_back_within(self, world: World) -> None:
+        with Session(world.engine) as session:
+            note = session.get_one(Note, 1)
+            note.title = "never"
+            session.flush()
+
+            def read() -> str:
+                title = note.title
+                session.rollback()
+                return title
+
+            assert world.cache.fetch("title", read) == "never"
+            assert not is_cached(world, "title")
