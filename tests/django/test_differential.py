@@ -7,19 +7,15 @@ sees what is committed.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, OperationalError, connections, transaction
-from django.db.models import F, Sum
 from django.test import override_settings
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -85,10 +81,6 @@ def blocks(steps: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 programs = st.lists(st.recursive(writes, blocks, max_leaves=6), min_size=1, max_size=8)
-
-
-SECONDS = 4
-"""How long the threads go on."""
 
 
 class Undo(Exception):
@@ -243,83 +235,6 @@ def elsewhere() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(1) as executor:
         yield executor
         executor.submit(connections.close_all).result()
-
-
-@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
-@POSTGRES
-def test_no_thread_goes_back_in_time(isolation: str) -> None:
-    """Threads write in real transactions, others read through the cache and past it.
-
-    Prices only rise. So what the cache says lies between what the database said before and says
-    afterwards, for one row as for a sum; and inside a snapshot, it is what the snapshot says.
-    """
-    using, level = "postgres", isolation.upper()
-    populate(using)
-    stop = threading.Event()
-    ends = time.monotonic() + SECONDS
-
-    def price(pk: int) -> Any:
-        return lambda: Product.objects.using(using).values_list("price", flat=True).get(pk=pk)
-
-    def total() -> int:
-        found: int = Product.objects.using(using).aggregate(total=Sum("price"))["total"]
-        return found
-
-    reads = {"total": total, **{f"price {pk}": price(pk) for pk in range(1, 5)}}
-
-    def write(random: Random) -> int:
-        done = 0
-        while not stop.is_set() and time.monotonic() < ends:
-            with suppress(OperationalError), transaction.atomic(using):
-                for _ in range(random.randint(1, 3)):
-                    product = Product.objects.using(using).filter(pk=random.randint(1, 4))
-                    if random.random() < 0.5:
-                        product.update(price=F("price") + 1)
-                    else:
-                        found = product.select_for_update().get()
-                        found.price += 1
-                        found.save()
-                if random.random() < 0.3:
-                    transaction.set_rollback(True, using)
-            Product.objects.using(using).filter(pk=1).update(price=F("price") + 1)
-            done += 1
-        return done
-
-    def compare(name: str) -> None:
-        read = reads[name]
-        before = read()
-        cached = default_engine.fetch(name, read)
-        after = read()
-        assert before <= cached <= after, name
-
-    def look(random: Random) -> int:
-        done = 0
-        while not stop.is_set() and time.monotonic() < ends:
-            names = random.sample(sorted(reads), 3)
-            if random.random() < 0.5:
-                with transaction.atomic(using), connections[using].cursor() as cursor:
-                    cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
-                    for name in names:
-                        compare(name)
-            else:
-                for name in names:
-                    compare(name)
-            done += 1
-        return done
-
-    def run(work: Any, seed: int) -> int:
-        try:
-            number: int = work(Random(seed))
-            return number
-        finally:
-            stop.set()
-            connections.close_all()
-
-    with ThreadPoolExecutor(5) as executor:
-        works = [write, write, look, look, look]
-        futures = [executor.submit(run, work, seed) for seed, work in enumerate(works)]
-        assert all(future.result() > 10 for future in futures)
-    assert default_engine.stats().hits > 100
 
 
 def run_programs(using: str, elsewhere: ThreadPoolExecutor, amount: int) -> None:
