@@ -161,6 +161,11 @@ def test_editors_can_be_asked_for_an_account(client: Client, book: Product, sett
     assert Product.objects.get(pk=book.pk).price == 1
 
 
+def test_the_project_is_in_order() -> None:
+    call_command("check", fail_level="WARNING")
+    call_command("makemigrations", check=True, verbosity=0)
+
+
 def test_seeding_fills_an_empty_shop_only(client: Client, capsys: Any) -> None:
     with pytest.raises(CommandError, match="empty"):
         call_command("seed")
