@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, connections
 from django.test import AsyncClient, Client
 from shop.models import Product, Sale
 
@@ -32,6 +33,13 @@ def ada(stock: None) -> Client:
 @pytest.fixture
 def ben(stock: None) -> Client:
     return customer("ben")
+
+
+@pytest.fixture
+async def asynchronous_visitor(stock: None) -> AsyncIterator[AsyncClient]:
+    yield AsyncClient()
+    # Those of the thread in which Django's asynchronous ORM does its work.
+    await sync_to_async(connections.close_all)()
 
 
 def buy(client: Client, product: Product, quantity: int = 1) -> None:
@@ -143,28 +151,28 @@ def test_in_a_crowd_everybody_sees_their_own(stock: None, book: Product) -> None
 
 
 async def test_an_asynchronous_server_keeps_them_apart_too(
-    ada: Client, ben: Client, book: Product
+    ada: Client, ben: Client, asynchronous_visitor: AsyncClient
 ) -> None:
-    visitors: dict[str, Any] = {}
-    for name, client in (("ada", ada), ("ben", ben)):
-        visitors[name] = AsyncClient()
-        visitors[name].cookies = client.cookies
     for expected in ("MISS", "HIT"):
-        for name, visitor in visitors.items():
-            response = await visitor.get(ORDERS)
+        for name, client in (("ada", ada), ("ben", ben)):
+            asynchronous_visitor.cookies = client.cookies
+            response = await asynchronous_visitor.get(ORDERS)
             assert response["X-Cache"] == expected
             assert f"<h1>Orders of {name}</h1>" in response.content.decode()
 
 
-async def test_the_asynchronous_view(stock: None, book: Product) -> None:
-    visitor = AsyncClient()
+async def test_the_asynchronous_view(asynchronous_visitor: AsyncClient, book: Product) -> None:
+    async def look(path: str) -> tuple[str, str]:
+        response = await asynchronous_visitor.get(path)
+        return response.content.decode(), response["X-Cache"]
+
     for expected in ("MISS", "HIT"):
-        response = await visitor.get("/reviews/?utm_source=mail")
-        assert response["X-Cache"] == expected
-        assert "The newest of 4." in response.content.decode()
+        body, outcome = await look("/reviews/?utm_source=mail")
+        assert outcome == expected
+        assert "The newest of 4." in body
     await book.reviews.acreate(author="Eve", rating=1, text="Too <thin>.")
-    response = await visitor.get("/reviews/")
-    assert response["X-Cache"] == "MISS"
-    assert "Too &lt;thin&gt;." in response.content.decode()
+    body, outcome = await look("/reviews/")
+    assert outcome == "MISS"
+    assert "Too &lt;thin&gt;." in body
     await Product.objects.filter(pk=book.pk).aupdate(price=77)
-    assert "$77.00" in (await visitor.get("/reviews/")).content.decode()
+    assert "$77.00" in (await look("/reviews/"))[0]
