@@ -81,7 +81,7 @@ class Database:
 
     def row(self, name: str, key: Sequence[str]) -> str:
         """The tag of the row with this primary key, given as text."""
-        if len(key) == 1 and key[0].isdigit():
+        if len(key) == 1 and key[0].isascii() and key[0].isdigit():
             # The most frequent case by far.
             return f"{self.table(name)}:{key[0]}"
         return tag(ROOT, self.name, name, *key)

@@ -89,7 +89,7 @@ def execute(
             if scope is not None:
                 # Whatever it returned, and what objects show by now, may be rolled back unseen.
                 scope.forbid("it changed rows that were not committed yet")
-            if writes.awaits_keys(plan, compiled):
+            if writes.awaits_keys(database, plan, compiled):
                 transaction.expect(context, partial(writes.by_returned, database, plan, context))
             else:
                 transaction.touch(tags)

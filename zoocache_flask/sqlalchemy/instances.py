@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Column, Table
+from sqlalchemy.exc import NoReferenceError
 from sqlalchemy.orm import ColumnProperty, InstanceState, Mapper, RelationshipProperty, Session
 from sqlalchemy.orm.attributes import InstrumentedAttribute, instance_state
 from sqlalchemy.orm.interfaces import MANYTOONE
@@ -67,28 +69,58 @@ def rows_of(mapper: Mapper[Any], key: Iterable[Any], database: Database) -> list
 
     What cannot be named by it counts as any row of its table.
     """
-    dialect = database.dialect
-    parts = [key_text(*pair, dialect) for pair in zip(mapper.primary_key, key, strict=True)]
-    exact = [part for part in parts if part is not None]
-    base = mapper.primary_key[0].table
+    exact = [
+        key_text(*pair, database.dialect) for pair in zip(mapper.primary_key, key, strict=True)
+    ]
     tags: list[str] = []
-    for table in _tables(mapper):
-        name = table_name(table)
-        if len(exact) == len(parts) and (table is base or _shares_key(table, mapper)):
-            tags.append(database.row(name, exact))
+    for name, positions in _shape(mapper):
+        parts = [exact[position] for position in positions]
+        if parts and None not in parts:
+            tags.append(database.row(name, [part for part in parts if part is not None]))
         else:
             tags.append(database.any_row(name))
-    return tags
+    return tags or [database.anything]
 
 
-def _shares_key(table: Table, mapper: Mapper[Any]) -> bool:
-    """Whether ``table`` is that of a subclass, with the primary key of the one it inherits from."""
-    columns = list(table.primary_key.columns)
-    return (
-        len(columns) == len(mapper.primary_key)
-        and any(table is one.local_table for one in mapper.iterate_to_root())
-        and all(column.foreign_keys for column in columns)
-    )
+_Shape = tuple[tuple[str, tuple[int, ...]], ...]
+_shapes: Final[WeakKeyDictionary[Mapper[Any], _Shape]] = WeakKeyDictionary()
+
+
+def _shape(mapper: Mapper[Any]) -> _Shape:
+    """The tables of a mapper, and where the columns of a table's own primary key are in the one of
+    the mapper, which may be another; empty if they are not there."""
+    found = _shapes.get(mapper)
+    if found is None:
+        found = _shapes[mapper] = tuple(
+            (table_name(table), _positions(table, mapper)) for table in _tables(mapper)
+        )
+    return found
+
+
+def _positions(table: Table, mapper: Mapper[Any]) -> tuple[int, ...]:
+    own = {one.local_table for one in mapper.iterate_to_root()}
+    found = [
+        _position(column, list(mapper.primary_key), own) for column in table.primary_key.columns
+    ]
+    return () if None in found else tuple(position for position in found if position is not None)
+
+
+def _position(column: Any, key: list[Any], own: set[Any]) -> int | None:
+    """Where ``column`` is in ``key``, itself or as what refers to it from the table of a subclass
+    to that of the class that it inherits from."""
+    for position, one in enumerate(key):
+        if one is column:
+            return position
+    if column.table in own:
+        for reference in column.foreign_keys:
+            try:
+                target = reference.column
+            except NoReferenceError:
+                continue
+            found = None if target.table is column.table else _position(target, key, own)
+            if found is not None:
+                return found
+    return None
 
 
 def _tables(mapper: Mapper[Any]) -> Iterator[Table]:
@@ -104,7 +136,7 @@ def _note(scope: Scope, state: InstanceState[Any]) -> None:
         return
     mapper, key = state.mapper, state.key[1]
     for database in _databases(state):
-        wild = [database.any_row(table_name(table)) for table in _tables(mapper)]
+        wild = [database.any_row(name) for name, _ in _shape(mapper)] or [database.anything]
         if not scope.deps.issuperset(wild):
             if len(scope.deps) > MAX_ROWS:
                 scope.add(wild)
@@ -161,16 +193,24 @@ def _note_pickled(state: InstanceState[Any], content: object) -> None:
 def _note_related(scope: Scope, state: InstanceState[Any], prop: RelationshipProperty[Any]) -> None:
     """Depend on which objects are at the other end."""
     if prop.direction is MANYTOONE and prop.remote_side == set(prop.mapper.primary_key):
-        # The object's own row says which; it may have gone, though.
+        # The object's own row says which.
         related = state.dict[prop.key]
         if related is not None:
             _note(scope, instance_state(related))
-        return
+            return
+        if any(state.dict.get(name, name) is None for name in _local_names(prop)):
+            return
+        # It refers to somebody who is not there.
     tables = list(_tables(prop.mapper))
     if prop.secondary is not None:
         tables += [one for one in visitors.iterate(prop.secondary) if isinstance(one, Table)]
     for database in _databases(state):
         scope.add(database.any_row(table_name(table)) for table in tables)
+
+
+def _local_names(prop: RelationshipProperty[Any]) -> list[str]:
+    """The attributes of the columns by which a relation refers to its other end."""
+    return [one.key for one in prop.parent.column_attrs if prop.local_columns & set(one.columns)]
 
 
 def _is_own(prop: ColumnProperty[Any], mapper: Mapper[Any]) -> bool:

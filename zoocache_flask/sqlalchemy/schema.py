@@ -13,13 +13,14 @@ from weakref import WeakSet
 from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import mapperlib
 
-__all__ = ["known_tables", "learn", "learn_mapped", "swept_along", "table_name"]
+__all__ = ["known_tables", "learn", "learn_mapped", "replaces_rows", "swept_along", "table_name"]
 
 _ACTIONS: Final = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 
 _metadata: Final[WeakSet[MetaData]] = WeakSet()
 _tables: dict[str, tuple[Table, ...]] = {}
 _swept: dict[tuple[str, bool], frozenset[str]] = {}
+_replacing: dict[str, bool] = {}
 _counted: tuple[int, int] = (0, 0)
 
 
@@ -53,6 +54,7 @@ def known_tables() -> Mapping[str, tuple[Table, ...]]:
                 found[name] = (*found.get(name, ()), table)
         _tables, _counted = found, counted
         _swept.clear()
+        _replacing.clear()
     return _tables
 
 
@@ -79,6 +81,21 @@ def swept_along(name: str, deleting: bool) -> frozenset[str]:
                     swept.add(other)
                     todo.append(other)
         found = _swept[name, deleting] = frozenset(swept)
+    return found
+
+
+def replaces_rows(name: str) -> bool:
+    """Whether SQLite removes rows of table ``name`` that conflict with those that are written,
+    because the table was created with ``ON CONFLICT REPLACE``."""
+    known = known_tables()
+    found = _replacing.get(name)
+    if found is None:
+        parts = [part for one in known.get(name, ()) for part in (*one.constraints, *one.columns)]
+        found = _replacing[name] = any(
+            str(value).upper() == "REPLACE"
+            for part in parts
+            for value in part.dialect_options["sqlite"].values()
+        )
     return found
 
 

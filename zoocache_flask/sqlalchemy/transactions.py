@@ -129,8 +129,8 @@ def begun(connection: PoolProxiedConnection, database: Database) -> None:
 def enter(connection: Connection, database: Database, manual: bool = False) -> Transaction:
     """The transaction of ``connection``, which is about to execute its first statement.
 
-    ``manual``: it is begun by that statement. If its beginning was not noticed, who knows what
-    snapshot it reads.
+    ``manual``: it is begun by that statement. If it is in progress and its beginning was not
+    noticed, who knows what snapshot it reads.
     """
     dialect, info = connection.dialect.name, info_of(connection.connection)
     transaction = info[_KEY] = Transaction(database, dialect)
@@ -138,7 +138,11 @@ def enter(connection: Connection, database: Database, manual: bool = False) -> T
     transaction.shows_uncommitted = dialect != "postgresql" and (
         isolation_level(connection) == "READ UNCOMMITTED"
     )
-    transaction.start(None if manual else info.pop(_BEGUN, Moment(())))
+    since: Moment | None = info.pop(_BEGUN, None)
+    if since is None and connection.in_transaction():
+        since = Moment(())
+    # Listeners to the beginning of transactions execute statements before they begin.
+    transaction.start(None if manual else since)
     return transaction
 
 
