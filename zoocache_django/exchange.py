@@ -1,31 +1,35 @@
-"""Django's requests and responses, as the page policy of ``zoocache_core.http`` sees them."""
+"""Django's requests, as the page policy of ``zoocache_core.http`` sees them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import secrets
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from copy import copy
 from functools import lru_cache
 from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest
 from django.http.request import HttpHeaders
-from django.http.response import HttpResponseBase, ResponseHeaders
 from django.utils import timezone, translation
+from django.utils.functional import LazyObject, SimpleLazyObject
 
+from zoocache_core import UnsupportedValue
 from zoocache_core.encoding import encode
-from zoocache_core.http import Answer, PagePolicy, PageResponse
+from zoocache_core.http import PagePolicy
 from zoocache_core.http.key import digest
+from zoocache_core.http.reads import ADDRESS, HOST_KEYS, Reads
+from zoocache_core.missing import MISSING
+from zoocache_django.arrivals import read_since_arrival
+from zoocache_django.bound import Given
+from zoocache_django.identities import Unresolved, evaluated, identify
+from zoocache_django.observed import brought, watched
 from zoocache_django.tags import as_deps
-from zoocache_django.visitor import ADDRESS, Reads, evaluated
+from zoocache_django.visitor import user_text
 
-__all__ = ["DjangoRequest", "Unresolved", "page_response", "response_to"]
-
-
-class Unresolved(Exception):  # noqa: N818 - not an error: it asks for something
-    """The key of an asynchronous view needs the user or the session, which takes a query."""
+__all__ = ["DjangoRequest", "Unresolved"]
 
 
 class DjangoRequest:
@@ -38,30 +42,55 @@ class DjangoRequest:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         arguments: Mapping[str, object],
+        given: Given | None = None,
         resolved: bool = True,
     ) -> None:
         # A method of a DRF view is given a wrapper, which has authenticated already and hides how.
         self.http: HttpRequest = getattr(request, "_request", request)
         self.arguments = arguments
-        self.seen = Reads(policy.include_host)
+        self.seen: Reads | None = None
         self.resolved = resolved
         self.request = request
+        self._given = given
+        self._given_tags: frozenset[str] = frozenset()
         self._policy = policy
         self._args = args
         self._kwargs = kwargs
-        if self.http is not request:
-            self.seen.update(("user", "header:authorization", "header:accept"))
+        self._values: dict[str, Any] = {}
+        # Who it was when the view began: the view may put another one there.
+        self._user: Any = None
+        if self.http is request:
+            self._user = getattr(request, "user", None)
 
     def detach(self) -> None:
         """Go on with a copy of the request, while the original is answered."""
         wrapped = self.http is not self.request
         self.http = copy(self.http)
+        session: Any = getattr(self.http, "session", None)
+        if session is not None:
+            self.http.session = copy(session)
+        user: Any = getattr(self.http, "user", None)
+        if isinstance(user, LazyObject):
+            self.http.user = SimpleLazyObject(lambda: evaluated(user))  # type: ignore[assignment]
         if wrapped:
             request: Any = copy(self.request)
             request._request = self.http
             self.request = request
         else:
             self.request = self.http
+            self._user = user
+
+    @contextmanager
+    def watched(self, shown_query: Callable[[str], str] | None) -> Iterator[None]:
+        """Watch the view while it runs, and show it only that part of the query."""
+        seen = self.seen = Reads(_keyed(self.http.META, self._policy))
+        wrapper = None if self.http is self.request else self.request
+        if wrapper is not None:
+            seen.update(("user", "header:authorization", "header:accept"))
+            self._values["user"] = self.user()
+        with watched(self.http, seen, wrapper, shown_query) as watch:
+            self._values = watch.values = {**self._values, **watch.values}
+            yield
 
     @property
     def method(self) -> str:
@@ -92,26 +121,61 @@ class DjangoRequest:
     def timezone(self) -> str | None:
         return timezone.get_current_timezone_name() if settings.USE_TZ else None
 
+    @property
+    def given(self) -> str | None:
+        if self._given is None:
+            return None
+        text, self._given_tags = self._given(self.resolved)
+        return text
+
     def header(self, name: str) -> str | None:
         environ = self.http.META
+        if "_" not in name:
+            value: str | None = environ.get(_environ_name(name))
+            return value
         if name == ADDRESS:
             return f"{environ.get('REMOTE_ADDR', '')} {environ.get('REMOTE_USER', '')}"
-        value: str | None = environ.get(_environ_name(name))
-        return value
+        if name in self._values:
+            told: str | None = self._values[name]
+            return told
+        kind, _, rest = name.partition("_")
+        found = self._content(kind).get(rest, MISSING)
+        return None if found is MISSING else self._text(found)
+
+    def _content(self, kind: str) -> Mapping[str, Any]:
+        if kind == "environ":
+            return self.http.META
+        if kind == "scope":
+            return getattr(self.http, "scope", {})
+        return {**vars(self.http), **vars(self.request)}
+
+    def _text(self, value: object) -> str:
+        try:
+            return identify(value, self.resolved)[0]
+        except UnsupportedValue:
+            # What has none is equal to nothing, itself included.
+            return secrets.token_hex(16)
 
     def cookie(self, name: str) -> str | None:
         return self.http.COOKIES.get(name)
 
     def user(self) -> str | None:
-        user = getattr(self.request, "user", None)
-        if user is None:
+        if "user" in self._values:
+            told: str | None = self._values["user"]
+            return told
+        if self.http is not self.request:
+            self._user = getattr(self.request, "user", None)
+        if self._user is None:
             return None
         self._must_be_resolved()
         with self._unnoticed():
-            user = evaluated(user)
-            if not user.is_authenticated:
-                return None
-            return str(user.pk) if user.pk is not None else f"name:{user.get_username()}"
+            try:
+                text = user_text(evaluated(self._user))
+            except UnsupportedValue:
+                return secrets.token_hex(16)
+        # What a user may see can depend on how they have proved who they are.
+        proof = vars(self.request).get("_auth")
+        return text if proof is None else digest([text, self._text(proof)])
 
     def session(self) -> str | None:
         session = getattr(self.http, "session", None)
@@ -127,6 +191,11 @@ class DjangoRequest:
         self.resolved = True
         self.user()
         self.session()
+        for name in brought(vars(self.http)):
+            evaluated(getattr(self.http, name))
+        if self._given is not None:
+            with suppress(UnsupportedValue):
+                self._given(True)
 
     @contextmanager
     def _unnoticed(self) -> Iterator[None]:
@@ -145,7 +214,7 @@ class DjangoRequest:
             raise Unresolved
 
     def reads(self) -> Collection[str]:
-        return self.seen
+        return () if self.seen is None else self.seen
 
     def key(self) -> str | None:
         if self._policy.key is None:
@@ -154,7 +223,10 @@ class DjangoRequest:
 
     def deps(self) -> Iterable[str]:
         deps = self._policy.deps
-        return as_deps(deps(self.request, *self._args, **self._kwargs) if callable(deps) else deps)
+        named = deps(self.request, *self._args, **self._kwargs) if callable(deps) else deps
+        if self._given_tags:
+            read_since_arrival(self.http)
+        return [*as_deps(named), *self._given_tags]
 
     def status_of(self, error: Exception) -> int:
         for kind, status in _STATUSES:
@@ -177,49 +249,20 @@ _STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
 )
 
 
-def page_response(request: DjangoRequest, response: HttpResponseBase) -> PageResponse:
-    """What the policy has to know of a response that a view has returned and rendered."""
-    headers = [(name, value) for name, value in response.items() if name.lower() != "set-cookie"]
-    headers += [("Set-Cookie", morsel.OutputString()) for morsel in response.cookies.values()]
-    body = response.content if isinstance(response, HttpResponse) else None
-    return PageResponse(response.status_code, tuple(headers), body, _refusal(request))
-
-
-def _refusal(request: DjangoRequest) -> str | None:
-    """Why Django's own state says that the response belongs to one visitor."""
-    http = request.http
-    if http.META.get("CSRF_COOKIE_NEEDS_UPDATE"):
-        return "the page contains a CSRF token"
-    session = getattr(http, "session", None)
-    if session is not None and session.modified:
-        return "the session was changed"
-    messages = getattr(http, "_messages", None)
-    if messages is not None and (messages.used or messages.added_new):
-        return "the page shows or leaves messages for one visitor"
-    return request.seen.refusal
-
-
-def response_to(answer: Answer[HttpResponseBase]) -> HttpResponseBase:
-    """Django's response for an answer of the policy."""
-    if answer.live is not None:
-        for name, value in answer.headers:
-            answer.live.headers[name] = value
-        return answer.live
-    # Any type, for Django would else look up the default one; the page has its own.
-    response = HttpResponse(answer.body, "text/html", answer.status)
-    response.headers = headers = ResponseHeaders({})
-    for name, value in answer.headers:
-        lowered = name.lower()
-        if lowered == "set-cookie":
-            response.cookies.load(value)
-        elif _KNOWS_HEADERS and (text := name + value).isascii() and text.isprintable():
-            # Django has neither to encode it nor to refuse it.
-            headers._store[lowered] = name, value
-        else:
-            headers[name] = value
-    return response
-
-
-_KNOWS_HEADERS: Final = vars(ResponseHeaders({"Name": "value"})) == {
-    "_store": {"name": ("Name", "value")}
-}
+def _keyed(environ: Mapping[str, Any], policy: PagePolicy) -> frozenset[str]:
+    """The keys of the environment that the key of this request's page says all about."""
+    keyed: set[str] = set()
+    if policy.host_in_key:
+        forwarded = settings.USE_X_FORWARDED_HOST and "HTTP_X_FORWARDED_HOST" in environ
+        # Only what Django takes the host from was checked against ALLOWED_HOSTS.
+        keyed.update(("HTTP_X_FORWARDED_HOST",) if forwarded else HOST_KEYS)
+        if settings.USE_X_FORWARDED_HOST:
+            keyed.add("HTTP_X_FORWARDED_HOST")
+        if settings.SECURE_PROXY_SSL_HEADER:
+            name, secure = settings.SECURE_PROXY_SSL_HEADER
+            if environ.get(name) in (None, "http", secure):
+                keyed.add(name)
+    if policy.key or policy.query != "all" or policy.ignore_query or not policy.sort_query:
+        # The whole text is in the key, or it was said what of it counts.
+        keyed.add("QUERY_STRING")
+    return frozenset(keyed)

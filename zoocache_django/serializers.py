@@ -26,11 +26,11 @@ from zoocache_core import UnsupportedValue
 from zoocache_core.encoding import encode
 from zoocache_core.http import PagePolicy
 from zoocache_core.http.key import digest
-from zoocache_core.http.reads import WatchedDict
+from zoocache_core.http.reads import Reads, WatchedDict
 from zoocache_core.settings import seconds
 from zoocache_django import conf, patches
 from zoocache_django.exchange import DjangoRequest
-from zoocache_django.visitor import Reads, watched
+from zoocache_django.observed import watched
 
 try:
     from rest_framework.serializers import BaseSerializer, ListSerializer
@@ -91,7 +91,7 @@ def _decorate(serializer: Any, ttl: float | None) -> Any:
             return original(self, instance)
         if not patches.installed():
             return original(self, instance)
-        context, reads = self.context, Reads(include_host=False)
+        context, reads = self.context, Reads()
         try:
             key = _key(name, self, instance, context, known)
         except UnsupportedValue:
@@ -123,7 +123,8 @@ def _watched(serializer: Any, context: Any, reads: Reads, make: Callable[[], Any
     before = root._context
     root._context = watching
     try:
-        with nullcontext() if http is None else watched(http, reads):
+        wrapper = None if http is request else request
+        with nullcontext() if http is None else watched(http, reads, wrapper):
             # Without a request, nobody else does it.
             reads.active = True
             return make()

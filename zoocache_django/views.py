@@ -21,8 +21,9 @@ from zoocache_core.http import PageCache, PagePolicy
 from zoocache_core.http.key import shown_query_of
 from zoocache_django import conf
 from zoocache_django.background import in_a_task, in_a_thread
-from zoocache_django.exchange import DjangoRequest, Unresolved, page_response, response_to
-from zoocache_django.visitor import watched
+from zoocache_django.bound import Given, closure_of, state_of
+from zoocache_django.exchange import DjangoRequest, Unresolved
+from zoocache_django.responses import page_response, response_to
 
 __all__ = ["cache_view"]
 
@@ -100,7 +101,8 @@ class _Decorator:
             )
         is_async = iscoroutinefunction(view) or getattr(owner, "view_is_async", False)
         make = _async_view if is_async else _sync_view
-        cached: Any = make(view, name, self._policy, cache)
+        given = state_of(owner) if owner is not None else closure_of(view)
+        cached: Any = make(view, name, self._policy, cache, given)
         cached.uncached = view
         cached.invalidate = cache.invalidate
         return cached  # type: ignore[no-any-return]
@@ -118,17 +120,20 @@ def _name_of(view: View, owner: object | None) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def _sync_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> View:
+def _sync_view(
+    view: View, name: str, policy: PagePolicy, cache: PageCache, given: Given | None
+) -> View:
     shown_query = shown_query_of(policy)
 
     @wraps(view)
     def cached(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        exchange = DjangoRequest(request, policy, args, kwargs, _by_name(view, args, kwargs))
+        arguments = _by_name(view, args, kwargs)
+        exchange = DjangoRequest(request, policy, args, kwargs, arguments, given)
 
         def run() -> HttpResponseBase:
             if exchange.method not in _CACHED_METHODS:
                 return _checked(view(request, *args, **kwargs), name)
-            with watched(exchange.http, exchange.seen, shown_query):
+            with exchange.watched(shown_query):
                 response = _checked(view(exchange.request, *args, **kwargs), name)
                 return _rendered(response, exchange.request)
 
@@ -142,19 +147,21 @@ def _sync_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> V
     return cached
 
 
-def _async_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> View:
+def _async_view(
+    view: View, name: str, policy: PagePolicy, cache: PageCache, given: Given | None
+) -> View:
     shown_query = shown_query_of(policy)
 
     @wraps(view)
     async def cached(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         exchange = DjangoRequest(
-            request, policy, args, kwargs, _by_name(view, args, kwargs), resolved=False
+            request, policy, args, kwargs, _by_name(view, args, kwargs), given, resolved=False
         )
 
         async def run() -> HttpResponseBase:
             if exchange.method not in _CACHED_METHODS:
                 return _checked(await view(request, *args, **kwargs), name)
-            with watched(exchange.http, exchange.seen, shown_query):
+            with exchange.watched(shown_query):
                 response = _checked(await view(exchange.request, *args, **kwargs), name)
                 response = await sync_to_async(_rendered)(response, exchange.request)
             # The page may turn out to be kept apart by what this run did not look at.

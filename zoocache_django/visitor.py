@@ -1,168 +1,159 @@
-"""What a view reads of its visitor: the user, the session, cookies and request headers.
+"""What a view reads of its visitor: the user, the session, cookies, headers, the environment.
 
-A page is shown to others only if they are the same in everything that it was made from. So while
-the view runs, these four are replaced by recorders: lazy objects and dicts that behave as before
-and note the first look at each thing. Passing ``request.user`` around unread is not a look at it.
+A page is shown to others only if they are the same in everything that it was made from. So each
+look at these is noted while the view runs. Passing ``request.user`` around unread is not a look.
+
+Middleware that looks up who is there leaves the answer in an attribute of the request
+(``request.tenant``), and then the view reads nothing else. So looks at such attributes are noted
+too: the page is kept apart by their values, and depends on their rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
 from django.db import models
-from django.http import HttpRequest
-from django.http.request import HttpHeaders
-from django.utils.functional import LazyObject, SimpleLazyObject, cached_property, empty
+from django.utils.functional import LazyObject, empty
 
+from zoocache_core import UnsupportedValue
+from zoocache_core.deps import add_deps
 from zoocache_core.http.reads import ADDRESS, Reads, WatchedDict
+from zoocache_core.missing import MISSING
 from zoocache_django.arrivals import read_since_arrival
-from zoocache_django.tags import depends_on
+from zoocache_django.identities import identify, rows_of
 
-__all__ = ["ADDRESS", "Reads", "evaluated", "watched"]
+__all__ = ["Watch", "not_noticing", "user_text"]
 
+_TOLD_OTHERWISE: Final = re.compile(
+    "(HTTP|CONTENT|REMOTE)_|SERVER_(NAME|PORT|PROTOCOL|SOFTWARE)$"
+    "|(GATEWAY_INTERFACE|PATH_INFO|REQUEST_METHOD|SCRIPT_NAME|CSRF_COOKIE_NEEDS_UPDATE)$"
+    r"|(wsgi|zoocache)\."
+)
+"""Keys of the WSGI environment that say nothing of a visitor, or that are told in another way."""
 
-class _WatchedHeaders(HttpHeaders):
-    """``request.headers`` that tells which headers are looked at."""
-
-    def __init__(self, environ: WatchedDict) -> None:
-        super().__init__(environ.unwatched())
-        self._environ = environ
-
-    def __getitem__(self, name: str) -> str:
-        self._environ.one(self.to_wsgi_name(name))
-        return super().__getitem__(name)
-
-    def __iter__(self) -> Iterator[str]:
-        self._environ.everything()
-        return super().__iter__()
-
-
-@contextmanager
-def watched(
-    request: HttpRequest, reads: Reads, shown_query: Callable[[str], str] | None = None
-) -> Iterator[None]:
-    """Record in ``reads`` what is looked at through ``request`` meanwhile.
-
-    ``shown_query`` reduces the query string to what may be seen of it.
-    """
-    cookies, environ = request.COOKIES, request.META
-    seen_cookies = WatchedDict(
-        cookies,
-        lambda name: reads.note(f"cookie:{name}"),
-        lambda: reads.note("header:cookie"),
-    )
-    seen_environ = WatchedDict(environ, reads.note_environ, reads.note_everything)
-    attributes: dict[str, Any] = {
-        "COOKIES": seen_cookies,
-        "META": seen_environ,
-        # That of WSGI, which is the same; Django itself takes the query from there.
-        **({"environ": seen_environ} if hasattr(request, "environ") else {}),
-        "headers": _WatchedHeaders(seen_environ),
-        **_watched_account(request, reads),
+_OF_ASGI: Final = frozenset(
+    {
+        *("type", "asgi", "http_version", "method", "scheme", "path", "root_path", "server"),
+        *("extensions", "app", "zoocache.position"),
     }
-    before = {name: getattr(request, name) for name in attributes}
-    for name, watching in attributes.items():
-        setattr(request, name, watching)
-    reads.active = True
-    try:
-        with _showing(request, seen_environ, shown_query):
-            yield
-    finally:
-        reads.active = False
-        seen_cookies.copied_back(cookies)
-        seen_environ.copied_back(environ)
-        for name, watching in attributes.items():
-            # Logging in, for one, puts another user there, who stays.
-            if getattr(request, name) is watching:
-                setattr(request, name, before[name])
+)
+"""Keys of the ASGI scope that say nothing of a visitor, or that are part of every key."""
+
+_PERMISSION_CACHES: Final = ("_perm_cache", "_user_perm_cache", "_group_perm_cache")
+
+_unnoticed: ContextVar[bool] = ContextVar("zoocache_unnoticed", default=False)
+"""Whether who the user is, is being found out, which reads the session. Known by context, since
+other tasks of the view go on meanwhile."""
 
 
 @contextmanager
-def _showing(
-    request: HttpRequest, environ: WatchedDict, shown_query: Callable[[str], str] | None
-) -> Iterator[None]:
-    """Leave in the query, and in ``request.GET``, what ``shown_query`` leaves of it."""
-    query = environ.get("QUERY_STRING", "")
-    if shown_query is None or not query:
-        yield
-        return
-    environ["QUERY_STRING"] = shown = shown_query(query)
-    # Django makes GET of the query when it is asked for, and keeps it here.
-    made = vars(request)
-    remade = isinstance(getattr(type(request), "GET", None), cached_property)
-    before = made.pop("GET", None) if remade else None
+def not_noticing() -> Iterator[None]:
+    before = _unnoticed.get()
+    _unnoticed.set(True)
     try:
         yield
     finally:
-        if environ["QUERY_STRING"] == shown:
-            environ["QUERY_STRING"] = query
-        if remade:
-            made.pop("GET", None)
-            if before is not None:
-                made["GET"] = before
+        _unnoticed.set(before)
 
 
-def _watched_account(request: HttpRequest, reads: Reads) -> dict[str, Any]:
-    """The attributes with the session and the user, as far as the middleware has set them."""
-    attributes: dict[str, Any] = {}
-    session: Any = getattr(request, "session", None)
+class Watch:
+    """One request under observation. ``reads`` changes while a part of the page is made."""
 
-    @contextmanager
-    def unwatched() -> Iterator[None]:
-        # Finding out who the user is reads the session, which does not make the page depend on it.
-        reads.active, watching = False, attributes.get("session")
-        if watching is not None and request.session is watching:
-            request.session = session
-        try:
-            yield
-        finally:
-            reads.active = True
-            if watching is not None and request.session is session:
-                request.session = watching
+    def __init__(self, request: Any, reads: Reads) -> None:
+        self.reads = reads
+        self.request = request
+        self.values: dict[str, Any] = {}
+        """What was read, as it was at the first look: the view may change it."""
+        self.own: set[str] = set()
+        """Attributes of the request that the view itself has set."""
+        self._lazy: dict[str, Any] = {}
+        self.environ = WatchedDict(request.META, self.note_environ, self.note_everything)
+        scope = getattr(request, "scope", {})
+        self.scope = WatchedDict(scope, self.note_scope, self.note_everything)
 
-    def look_at_session() -> Any:
-        reads.note("session")
-        return session
+    def note(self, read: str) -> None:
+        """Record a look."""
+        if not _unnoticed.get():
+            self.reads.note(read)
 
-    if session is not None:
-        attributes["session"] = SimpleLazyObject(look_at_session)
+    def note_everything(self) -> None:
+        """Record a look at all headers at once."""
+        if not _unnoticed.get():
+            self.reads.note_everything()
 
-    user = getattr(request, "user", None)
+    def note_environ(self, name: object) -> None:
+        """Record a look at one key of the WSGI environment."""
+        if _unnoticed.get():
+            return
+        self.reads.note_environ(name)
+        if not isinstance(name, str) or _TOLD_OTHERWISE.match(name):
+            return
+        content = dict.get(self.environ, name, MISSING)
+        # Parameters are part of the key in one order and spelling, whatever they were sent in.
+        if name != "QUERY_STRING" or (content and not self.reads.is_known(name)):
+            self.note_value(f"environ_{name}", content)
 
-    def look_at_user() -> Any:
-        reads.note("user")
-        with unwatched():
-            return _depending(request, evaluated(user))
+    def note_scope(self, name: object) -> None:
+        """Record a look at one key of the ASGI scope."""
+        if name == "headers":
+            self.note_everything()
+        elif name == "client":
+            self.note(f"header:{ADDRESS}")
+        elif name == "query_string":
+            self.note_environ("QUERY_STRING")
+        elif isinstance(name, str) and name not in _OF_ASGI:
+            self.note_value(f"scope_{name}", dict.get(self.scope, name, MISSING))
 
-    if user is not None:
-        attributes["user"] = SimpleLazyObject(look_at_user)
+    def note_value(self, read: str, value: Any) -> None:
+        """Record a look at something of which only its value tells whom it belongs to."""
+        if _unnoticed.get() or not self.reads.active:
+            return
+        if isinstance(value, LazyObject) and value._wrapped is empty:
+            # Passed on, maybe, and not looked at.
+            self._lazy[read] = value
+            return
+        if read not in self.values:
+            try:
+                text, rows = (None, frozenset[str]()) if value is MISSING else identify(value)
+            except UnsupportedValue as error:
+                self.reads.refuse(f"the view read {read.replace('_', ' ', 1)}, and {error}")
+                return
+            self.values[read] = text
+            if rows:
+                add_deps(rows)
+                read_since_arrival(self.request)
+        self.note(f"header:{read}")
 
-    find_user: Any = getattr(request, "auser", None)
+    def finish(self) -> None:
+        """Record those lazy objects that were looked at after all."""
+        for read, value in list(self._lazy.items()):
+            if value._wrapped is not empty:
+                self.note_value(read, value)
 
-    async def find_user_watched() -> Any:
-        reads.note("user")
-        with unwatched():
-            return _depending(request, await find_user())
-
-    if find_user is not None:
-        attributes["auser"] = find_user_watched
-    return attributes
-
-
-def _depending(request: HttpRequest, user: Any) -> Any:
-    """``user``, whose row the page depends on from now on; it may have been read before."""
-    if isinstance(user, models.Model) and user.pk is not None:
-        depends_on(user)
-        read_since_arrival(request)
-    return user
+    def note_user(self, user: Any) -> Any:
+        """Record a look at the user, whose row the page depends on; maybe read earlier."""
+        self.reads.note("user")
+        if isinstance(user, models.Model) and user.pk is not None:
+            for name in _PERMISSION_CACHES:
+                # Read before the view ran; read again, it is noticed.
+                vars(user).pop(name, None)
+            add_deps(rows_of(user))
+            read_since_arrival(self.request)
+        if "user" not in self.values:
+            self.values["user"] = user_text(user)
+        return user
 
 
-def evaluated(lazy: Any) -> Any:
-    """The object that a lazy one stands for; any other object is itself."""
-    if not isinstance(lazy, LazyObject):
-        return lazy
-    if lazy._wrapped is empty:
-        lazy._setup()
-    return evaluated(lazy._wrapped)
+def user_text(user: Any) -> str | None:
+    """What identifies a user, or ``None`` for somebody anonymous of whom nothing is known.
+
+    Raises:
+        UnsupportedValue: nothing does.
+    """
+    if not user.is_authenticated and not vars(user):
+        return None
+    return identify(user)[0]

@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from zoocache_core.encoding import encode
 from zoocache_core.http import Answer, PagePolicy, PageResponse
 from zoocache_core.http.key import digest, shown_query_of
-from zoocache_core.http.reads import ADDRESS, Reads
+from zoocache_core.http.reads import ADDRESS, HOST_KEYS, Reads
 from zoocache_flask.visitor import (
     LOGGED_IN,
     context,
@@ -76,6 +76,10 @@ class FlaskRequest:
     @property
     def timezone(self) -> str | None:
         return _of_babel("get_timezone")
+
+    @property
+    def given(self) -> str | None:
+        return None
 
     def header(self, name: str) -> str | None:
         field = _FIELDS.get(name)
@@ -147,7 +151,7 @@ class FlaskRequest:
     @contextmanager
     def watched(self, shared_globals: Collection[str]) -> Iterator[None]:
         """Watch the view while it runs, and what it leaves for the rest of the request."""
-        self._seen = seen = Reads(self._policy.include_host)
+        self._seen = seen = Reads(HOST_KEYS if self._policy.host_in_key else ())
         pushed, session = context(), current_session()
         later, modified = len(pushed._after_request_functions), session.modified
         content = None if not modified else identity(session)

@@ -123,7 +123,7 @@ def _watching(name: object, shared: bool) -> AbstractContextManager[None]:
 
 @contextmanager
 def _watched(name: object) -> Iterator[None]:
-    reads = Reads(include_host=False)
+    reads = Reads()
     with watched(reads, current_state().options.shared_globals):
         yield
     scope = current_scope()

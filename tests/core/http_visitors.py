@@ -34,6 +34,7 @@ class Visitor:
     language: str | None = None
     timezone: str | None = None
     arguments: Mapping[str, object] = field(default_factory=dict)
+    given: str | None = None
     own_key: str | None = None
     tags: Iterable[str] = ()
     seen: set[str] = field(default_factory=set)

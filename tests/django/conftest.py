@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -41,3 +42,20 @@ def empty_cache() -> None:
 
     reset()
     conf.apply()
+
+
+@pytest.fixture
+def serve(settings: Any) -> Iterator[Callable[..., None]]:
+    """Make a site of one view: ``serve(view, *middleware)``. Each middleware is a function that is
+    given the request before the view."""
+    from django.urls import re_path
+
+    from tests.django import pages
+
+    def serve(view: Any, *middleware: Callable[[Any], object]) -> None:
+        pages.before_view[:] = middleware
+        settings.ROOT_URLCONF = type("Urls", (), {"urlpatterns": [re_path("(?s)^.*$", view)]})
+
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.django.pages.meanwhile"]
+    yield serve
+    pages.before_view.clear()

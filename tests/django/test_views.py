@@ -19,6 +19,7 @@ from django.views import View
 
 from tests.django import pages
 from tests.django.library.models import Author, Book
+from tests.django.visits import logged_in, outcome, text
 from zoocache_core import ConfigurationError, InvalidTag, configure, reset
 from zoocache_core.http import PageCache
 from zoocache_core.testing import ManualClock
@@ -30,20 +31,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def count_from_zero() -> None:
     pages.runs.clear()
-
-
-def outcome(client: Client, path: str, **extra: Any) -> str:
-    return client.get(path, **extra)["X-Cache"]
-
-
-def text(client: Client, path: str, **extra: Any) -> str:
-    return client.get(path, **extra).content.decode()
-
-
-def logged_in(name: str, **fields: Any) -> Client:
-    client = Client()
-    client.force_login(User.objects.create_user(name, **fields))
-    return client
 
 
 class TestHits:

@@ -120,6 +120,9 @@ def primary_key_of(view: str, policy: PagePolicy) -> Callable[[PageRequest], str
         arguments = request.arguments
         if arguments:
             parts.append(encode(dict(arguments)))
+        given = request.given
+        if given is not None:
+            parts += ("given", given)
         if variations:
             parts += _values(request, variations)
         return f"page:{digest(parts)}"

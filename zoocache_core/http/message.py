@@ -60,6 +60,15 @@ class PageRequest(Protocol):
     def arguments(self) -> Mapping[str, object]:
         """The view's arguments by parameter name, as the URL rule gave them."""
 
+    @property
+    def given(self) -> str | None:
+        """What else the view was given before it ran and may show: the variables that it closes
+        over, the state of the object whose method it is. ``None`` if there is nothing.
+
+        Raises:
+            UnsupportedValue: something of it cannot be part of a key.
+        """
+
     def header(self, name: str) -> str | None:
         """The value of the header field `name` (lower case); ``None`` if absent, which differs from
         the empty string. Several lines of one field are joined by commas.

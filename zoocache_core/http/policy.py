@@ -69,6 +69,11 @@ class PagePolicy:
     """Whether a request's ``no-cache``, ``max-age=0`` or ``no-store`` has the page made anew. Off,
     because then any visitor could have every page computed at will."""
 
+    @property
+    def host_in_key(self) -> bool:
+        """Whether the pages of two hosts are always two; ``key`` stands for the host as well."""
+        return self.include_host and self.key is None
+
     @classmethod
     def of(cls, **options: Any) -> PagePolicy:
         """Validate `options`.

@@ -7,10 +7,10 @@ look at each thing in a :class:`Reads`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
-__all__ = ["ADDRESS", "Reads", "WatchedDict", "WatchedMapping"]
+__all__ = ["ADDRESS", "HOST_KEYS", "Reads", "WatchedDict", "WatchedMapping"]
 
 ADDRESS: Final = "remote_addr"
 """The visitor's network address, as the name of a header that no client can send."""
@@ -20,11 +20,8 @@ _ADDRESS_KEYS: Final = frozenset({"REMOTE_ADDR", "REMOTE_HOST", "REMOTE_PORT", "
 # A complete response does not depend on whether the browser would have been content with a 304.
 _CONDITIONS: Final = frozenset({"HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE"})
 
-# Which site was asked for is part of every key, unless the view's options leave the host out.
-_HOST_KEYS: Final = frozenset(
-    {"HTTP_HOST", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT", "HTTP_X_FORWARDED_PROTO"}
-)
-_CONDITIONS_AND_HOST: Final = _CONDITIONS | _HOST_KEYS
+HOST_KEYS: Final = frozenset({"HTTP_HOST", "SERVER_NAME", "SERVER_PORT"})
+"""What the host of a request is made from, where no proxy has told another."""
 
 _UNPREFIXED: Final = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
 
@@ -33,15 +30,18 @@ class Reads(set[str]):
     """What was read, in the words of ``zoocache_core.http``: ``"user"``, ``"header:accept"``, …
 
     Nothing is noted unless ``active``. ``refusal`` is a reason why no page can be kept for others.
-    With a ``parent``, for a part of a page, everything is noted there as well.
+    ``known`` are keys of the WSGI environment of which the page's key says all there is to say;
+    headers that a client may send and the key does not contain must not be among them. With a
+    ``parent``, for a part of a page, everything is noted there as well.
     """
 
-    def __init__(self, include_host: bool, parent: Reads | None = None) -> None:
+    def __init__(self, known: Collection[str] = (), parent: Reads | None = None) -> None:
         super().__init__()
         self.active = False
         self.refusal: str | None = None
         self.parent = parent
-        self._unrecorded = _CONDITIONS_AND_HOST if include_host else _CONDITIONS
+        self.known = frozenset(known)
+        self._unrecorded = self.known | _CONDITIONS
 
     def note(self, read: str) -> None:
         """Record one read."""
@@ -59,6 +59,9 @@ class Reads(set[str]):
 
     def note_environ(self, name: object) -> None:
         """Record the read of one key of the WSGI environment."""
+        if self.parent is not None:
+            # Its key may say less.
+            self.parent.note_environ(name)
         if not self.active or not isinstance(name, str) or name in self._unrecorded:
             return
         if name in _ADDRESS_KEYS:
@@ -67,6 +70,12 @@ class Reads(set[str]):
             self.note(f"header:{name[5:].replace('_', '-').lower()}")
         elif name in _UNPREFIXED:
             self.note(f"header:{name.replace('_', '-').lower()}")
+        elif name in HOST_KEYS:
+            self.note(f"header:environ_{name}")
+
+    def is_known(self, name: str) -> bool:
+        """Whether every page that is being made has all of an environment's key in its own key."""
+        return name in self.known and (self.parent is None or self.parent.is_known(name))
 
     def note_everything(self) -> None:
         """Record a look at all headers at once, which are never the same twice."""

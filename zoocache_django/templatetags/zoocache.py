@@ -22,10 +22,12 @@ from django.utils.safestring import SafeString, mark_safe
 
 from zoocache_core.encoding import encode
 from zoocache_core.http.key import digest
+from zoocache_core.http.reads import Reads
 from zoocache_core.settings import seconds
 from zoocache_django import conf
+from zoocache_django.identities import evaluated
+from zoocache_django.observed import watched
 from zoocache_django.tags import as_deps
-from zoocache_django.visitor import Reads, evaluated, watched
 
 __all__ = ["register"]
 
@@ -77,7 +79,7 @@ class _Fragment(template.Node):
         ttl = self._lifetime(self._ttl.resolve(context))
         tags = () if self._tags is None else self._tags.resolve(context) or ()
         request: HttpRequest | None = context.get("request")
-        seen = Reads(include_host=False)
+        seen = Reads()
         private: list[str] = []
 
         def make() -> str:
@@ -137,10 +139,11 @@ def _identity(value: Any) -> Any:
 @contextmanager
 def _looking(request: Any, context: template.Context, seen: Reads) -> Iterator[Any]:
     """Note what is looked at of the visitor; gives how to find out if a CSRF token was made."""
+    wrapper = request if hasattr(request, "_request") else None
     request = getattr(request, "_request", request)
     used = request.META.pop(_TOKEN_USED, None)
     try:
-        with watched(request, seen):
+        with watched(request, seen, wrapper):
             watching: dict[str, Any] = {}
             if "user" in context and hasattr(request, "user"):
                 watching["user"] = request.user
