@@ -10,12 +10,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from django.core.exceptions import EmptyResultSet, FieldError, FullResultSet
-from django.db import NotSupportedError
 from django.db.models import Avg, Count, Max, Min, StdDev, Sum, Variance
 from django.db.models.sql.query import Query
 
-from zoocache_core import UnsupportedValue
 from zoocache_core.encoding import encode
 from zoocache_core.naming import class_label
 from zoocache_django import plans
@@ -42,10 +39,8 @@ def key_for(
     try:
         named = {**kwargs, **{expression.default_alias: expression for expression in args}}
         text = _sql_text(query.chain(), using, named)
-    except (AttributeError, TypeError, FieldError, NotSupportedError, UnsupportedValue):
+    except Exception:  # noqa: BLE001
         # It is no aggregate, and Django will say so; or nothing identifies a parameter.
-        return None
-    except (EmptyResultSet, FullResultSet):
         return None
     return text and plans.key_for(owner, query, using, None, f"aggregate {text}")
 

@@ -30,9 +30,34 @@ def seen(value: Any, above: tuple[int, ...] = ()) -> Any:
     return type(value), value if value == value else "nan"
 
 
-def outcome(read: Any) -> Any:
-    """What a read gives or raises."""
+def outcome(read: Any, afterwards: Any = None) -> Any:
+    """What a read gives or raises; ``afterwards`` is then given what it gives."""
     try:
-        return seen(read())
+        found = read()
+        result = seen(found)
     except Exception as error:
         return type(error), str(error)
+    if afterwards is not None:
+        afterwards(found)
+    return result
+
+
+def spoil(value: Any, known: set[int] | None = None) -> None:
+    """Change everything in ``value`` that can be changed."""
+    known = set() if known is None else known
+    if id(value) in known:
+        return
+    known.add(id(value))
+    if isinstance(value, models.Model):
+        spoil(vars(value), known)
+    elif isinstance(value, models.QuerySet):
+        spoil(value._result_cache, known)
+    elif isinstance(value, dict):
+        for one in list(value.values()):
+            spoil(one, known)
+        value.clear()
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            spoil(one, known)
+        if isinstance(value, list):
+            value.clear()

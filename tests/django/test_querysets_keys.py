@@ -282,6 +282,17 @@ def test_aggregates_that_look_alike() -> None:
                 assert found == plain, (name, kind)
 
 
+def test_rows_that_cannot_be_selected_can_be_counted() -> None:
+    wrong = Item.cached.only("name").select_related("kind")
+    plain = Item.objects.only("name").select_related("kind")
+    assert outcome(lambda: list(wrong)) == outcome(lambda: list(plain))
+    for _ in range(2):
+        assert (wrong.count(), wrong.exists(), wrong.aggregate(Sum("stock"))) == (
+            *(3, True),
+            {"stock__sum": 3},
+        )
+
+
 def test_aggregates_come_from_the_cache(django_assert_num_queries: Queries) -> None:
     reads = [
         lambda: Item.cached.filter(stock=1).aggregate(Sum("stock"), n=Count("*")),
