@@ -24,7 +24,9 @@ from collections.abc import Collection, Iterator
 from contextvars import ContextVar
 from threading import current_thread
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakSet, ref
+
+from zoocache_core.guards import Guard
 
 if TYPE_CHECKING:
     from zoocache_core.engine import Engine
@@ -105,7 +107,8 @@ _lock = threading.RLock()
 _context: Final[ContextVar[tuple[ref[Activity], ...]]] = ContextVar(
     "zoocache_activities", default=()
 )
-_guards: Final[WeakKeyDictionary[Engine, _Guard]] = WeakKeyDictionary()
+# The engines that have a guard of this module.
+_kept: Final[WeakSet[Engine]] = WeakSet()
 
 
 def begin(activity: Activity) -> None:
@@ -120,8 +123,8 @@ def begin(activity: Activity) -> None:
         _open = (*_open, ref(activity))
     for engine in activity.engines:
         if engine.configured:
-            guard = _guard_of(engine)
-            if not activity.quiet(engine):
+            guard = engine.keeper or _guard_of(engine)
+            if guard not in engine.guards and not activity.quiet(engine):
                 with _lock:
                     engine.add_guard(guard)
 
@@ -131,7 +134,9 @@ def rouse(activity: Activity) -> None:
     with _lock:
         for engine in activity.engines:
             if engine.configured:
-                engine.add_guard(_guard_of(engine))
+                guard = engine.keeper or _guard_of(engine)
+                if guard not in engine.guards:
+                    engine.add_guard(guard)
 
 
 def join(activity: Activity) -> None:
@@ -144,20 +149,26 @@ def join(activity: Activity) -> None:
 def end(activity: Activity) -> None:
     """It forbids nothing any more; doing it again has no effect."""
     global _open
+    # There is one weak reference to an object, whoever asks for it.
+    ended = (ref(activity),)
     with _lock:
-        _open = tuple(one for one in _open if one() not in (None, activity))
+        if _open == ended:
+            _open = ()
+        else:
+            _open = tuple([one for one in _open if one() not in (None, activity)])
     activity.owners.clear()
     mine = _context.get()
     if mine:
-        _context.set(tuple(one for one in mine if _is_open(one)))
+        _context.set(() if mine == ended else tuple([one for one in mine if _is_open(one)]))
     for engine in activity.engines:
-        _relax(engine)
+        if engine.guards:
+            _relax(engine)
 
 
 def reconsider(engine: Engine) -> None:
     """Other activities than before concern ``engine`` from now on."""
     if engine.configured:
-        guard = _guard_of(engine)
+        guard = engine.keeper or _guard_of(engine)
         with _lock:
             engine.add_guard(guard)
         _relax(engine)
@@ -171,18 +182,20 @@ def inherited() -> Iterator[Activity]:
             yield activity
 
 
-def _guard_of(engine: Engine) -> _Guard:
-    guard = _guards.get(engine)
-    if guard is None:
-        guard = _guards.setdefault(engine, _Guard(engine))
-        engine.watch(guard.moving)
-    return guard
+def _guard_of(engine: Engine) -> Guard:
+    with _lock:
+        if engine.keeper is None:
+            engine.keeper = _Guard(engine)
+            _kept.add(engine)
+        guard: Any = engine.keeper
+    engine.watch(guard.moving)
+    return engine.keeper
 
 
 def _relax(engine: Engine) -> None:
     """Remove the guard of ``engine`` if no activity needs it."""
-    guard = _guards.get(engine)
-    if guard is None or not engine.configured or guard not in engine.guards:
+    guard = engine.keeper
+    if guard is None or guard not in engine.guards or not engine.configured:
         return
     lock = engine.trie.lock
     with _lock:
@@ -190,7 +203,7 @@ def _relax(engine: Engine) -> None:
         # the guard stays until the next end.
         if lock.acquire(blocking=False):
             try:
-                if not any(_needs_guard(one(), engine) for one in _open):
+                if not _open or not any(_needs_guard(one(), engine) for one in _open):
                     engine.remove_guard(guard)
             finally:
                 lock.release()
@@ -207,8 +220,10 @@ def _needs_guard(activity: Activity | None, engine: Engine) -> bool:
 
 def _own(activity: Activity) -> None:
     activity.owners.add(_owner(activity))
-    mine = [one for one in _context.get() if _is_open(one) and one() is not activity]
-    _context.set((*mine, ref(activity)))
+    mine, reference = _context.get(), ref(activity)
+    if mine:
+        mine = tuple([one for one in mine if _is_open(one) and one is not reference])
+    _context.set((*mine, reference))
 
 
 def _is_open(one: ref[Activity]) -> bool:
@@ -249,9 +264,9 @@ def _after_fork() -> None:
     global _open, _lock
     _open = ()
     _lock = threading.RLock()
-    for engine, guard in list(_guards.items()):
-        if engine.configured:
-            engine.remove_guard(guard)
+    for engine in list(_kept):
+        if engine.keeper is not None and engine.configured:
+            engine.remove_guard(engine.keeper)
 
 
 if hasattr(os, "register_at_fork"):

@@ -29,28 +29,30 @@ class Publishing:
     __slots__ = ("_doubted", "_engines", "tags")
 
     def __init__(self, engines: Iterable[Engine], tags: Collection[str]) -> None:
-        self._engines = [engine for engine in engines if engine.configured]
-        self._doubted: set[str] = set()
+        self._engines = [(engine, engine.trie) for engine in engines if engine.configured]
+        self._doubted: list[str] = []
         self.tags = tags
 
     def __enter__(self) -> Self:
         tags = self.tags
-        # Readers look through all that is doubted, so many tags are doubted by their parents.
-        self._doubted = {
-            invalidation_target(tag if len(tags) <= _MOST_DOUBTS else _parent(tag)) for tag in tags
-        }
-        for engine in self._engines:
-            engine.trie.doubt(self._doubted)
+        if tags:
+            if len(tags) > _MOST_DOUBTS:
+                # Readers look through all that is doubted.
+                tags = set(map(_parent, tags))
+            self._doubted = [*map(invalidation_target, tags)]
+            for _, trie in self._engines:
+                trie.doubt(self._doubted)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for engine in self._engines:
-            if engine.configured:
-                try:
-                    if self.tags:
-                        engine.invalidate(*self.tags)
-                finally:
-                    engine.trie.settle(self._doubted)
+        tags, doubted = self.tags, self._doubted
+        for engine, trie in self._engines:
+            try:
+                if tags and engine.configured:
+                    engine.invalidate(*tags)
+            finally:
+                if doubted:
+                    trie.settle(doubted)
 
 
 def _parent(tag: str) -> str:

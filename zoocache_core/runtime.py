@@ -84,6 +84,8 @@ class Runtime:
         # close a connection at any moment, and a guard is removed thereby.
         self._guarding = threading.RLock()
         self.guards: tuple[Guard, ...] = ()
+        # The one that `isolation` adds and removes.
+        self.keeper: Guard | None = None
         self._pruner: Pruner | None = None
         self._watchers: tuple[Callable[[], None], ...] = ()
         self._direct_hit: Hit = no_hit
@@ -259,14 +261,14 @@ class Runtime:
         Adding it twice has no effect. A watcher may call this.
         """
         with self._guarding:
-            if not any(other is guard for other in self.guards):
+            if guard not in self.guards:
                 self.guards = (*self.guards, guard)
                 self._choose_hit()
 
     def remove_guard(self, guard: Guard) -> None:
         """Stop asking ``guard``."""
         with self._guarding:
-            self.guards = tuple(other for other in self.guards if other is not guard)
+            self.guards = tuple([other for other in self.guards if other is not guard])
             self._choose_hit()
 
     def watch(self, moving: Callable[[], None]) -> None:

@@ -100,14 +100,21 @@ def invalidation_target(tag: str) -> str:
     Raises:
         InvalidTag: `tag` is neither a valid tag nor a valid wildcard.
     """
-    if type(tag) is str and tag in _valid_tags:
-        return tag
+    if type(tag) is str:
+        if tag in _valid_tags:
+            return tag
+        # A row of a table that is known. Rows are too many to be remembered one by one.
+        table, _, row = tag.rpartition(":")
+        if table in _valid_tags and row.isdecimal() and row.isascii() and len(tag) < MAX_TAG_LENGTH:
+            return tag
     text = _text(tag)
     if text == "*":
         return ""
     if text.endswith(":*"):
         return _checked(text[:-2], original=text)
-    return _remember(_valid_tags, _checked(text))
+    table, _, row = _checked(text).rpartition(":")
+    _remember(_valid_tags, table if table and row.isdecimal() else text)
+    return text
 
 
 def _remember(memo: set[str], text: str) -> str:

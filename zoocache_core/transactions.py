@@ -32,16 +32,25 @@ MAX_SIBLINGS: Final = 1000
 transaction that saves a million rows must neither hold nor send a million tags."""
 
 
+_UNKNOWN: Final = Moment(())
+
+
 class WriteBuffer:
     """The tags that one transaction has written, in order, with savepoints.
 
     Not thread-safe: a database transaction belongs to one thread at a time, and so does this.
     """
 
-    __slots__ = ("_above", "_siblings", "_tags")
+    # `_above` (the ancestors of tags) and `_siblings` (how many tags lie below each parent) cover
+    # the first `_indexed` and the first `_counted` tags: most transactions need neither.
+    __slots__ = ("_above", "_counted", "_indexed", "_siblings", "_tags")
 
     def __init__(self) -> None:
-        self._rebuild(())
+        # A dict keeps the order of insertion, so it is journal and index in one.
+        self._tags: dict[str, None] = {}
+        self._above: set[str] = set()
+        self._siblings: dict[str, int] = {}
+        self._indexed = self._counted = 0
 
     def __bool__(self) -> bool:
         """Whether anything was written: if not, the transaction reads what everybody reads."""
@@ -55,14 +64,29 @@ class WriteBuffer:
         Raises:
             InvalidTag: a tag is malformed; those before it are recorded.
         """
+        journal = self._tags
         for tag in tags:
             target = invalidation_target(tag)
-            while not self._covers(target):
-                self._add(target)
-                parent = target.rpartition(":")[0]
-                if self._siblings.get(parent, 0) < MAX_SIBLINGS:
-                    break
-                target = parent
+            if target not in journal:
+                if len(journal) < MAX_SIBLINGS:
+                    journal[target] = None
+                else:
+                    self._touch_one_of_many(target)
+
+    def _touch_one_of_many(self, target: str) -> None:
+        siblings = self._siblings
+        for tag in islice(self._tags, self._counted, None):
+            parent = tag.rpartition(":")[0]
+            if parent:
+                siblings[parent] = siblings.get(parent, 0) + 1
+        self._counted = len(self._tags)
+        while not self._covers(target):
+            parent = target.rpartition(":")[0]
+            self._tags[target] = None
+            # The one just added comes to those that were counted.
+            if siblings.get(parent, 0) + 1 < MAX_SIBLINGS:
+                break
+            target = parent
 
     def savepoint(self) -> int:
         """Return a token for :meth:`rollback_to`. Releasing a savepoint needs no call."""
@@ -81,7 +105,8 @@ class WriteBuffer:
 
     def pending(self) -> tuple[str, ...]:
         """What to invalidate if the transaction commits, without tags that others cover."""
-        return tuple(tag or "*" for tag in self._tags if not self._ancestor_written(tag))
+        written = self._ancestor_written
+        return tuple([tag or "*" for tag in self._tags if not written(tag)])
 
     def commit(self) -> tuple[str, ...]:
         """Empty the buffer and return what to invalidate now that the rows are committed."""
@@ -105,7 +130,7 @@ class WriteBuffer:
             return True
         if dep.endswith(":*"):
             node = dep[:-2]
-            return node in self._above or self._covers(node)
+            return self._covers(node) or self._is_above(node)
         return self._covers(dep)
 
     def touches_any(self, deps: Iterable[str]) -> bool:
@@ -116,32 +141,35 @@ class WriteBuffer:
         return tag in self._tags or self._ancestor_written(tag)
 
     def _ancestor_written(self, tag: str) -> bool:
-        if tag and "" in self._tags:
+        tags = self._tags
+        if len(tags) == 1 and tag in tags:
+            return False
+        if tag and "" in tags:
             return True
         end = tag.find(":")
         while end != -1:
-            if tag[:end] in self._tags:
+            if tag[:end] in tags:
                 return True
             end = tag.find(":", end + 1)
         return False
 
-    def _add(self, tag: str) -> None:
-        self._tags[tag] = None
-        parent = tag.rpartition(":")[0]
-        if parent:
-            self._siblings[parent] = self._siblings.get(parent, 0) + 1
-        while parent and parent not in self._above:
-            self._above.add(parent)
-            parent = parent.rpartition(":")[0]
+    def _is_above(self, node: str) -> bool:
+        """Whether a tag below ``node`` was written."""
+        above = self._above
+        if self._indexed < len(self._tags):
+            for tag in islice(self._tags, self._indexed, None):
+                parent = tag.rpartition(":")[0]
+                while parent and parent not in above:
+                    above.add(parent)
+                    parent = parent.rpartition(":")[0]
+            self._indexed = len(self._tags)
+        return node in above
 
     def _rebuild(self, tags: Iterable[str]) -> None:
-        journal = tuple(tags)
-        # A dict keeps the order of insertion, so it is journal and index in one.
-        self._tags: dict[str, None] = {}
-        self._above: set[str] = set()
-        self._siblings: dict[str, int] = {}
-        for tag in journal:
-            self._add(tag)
+        self._tags = dict.fromkeys(tags)
+        self._above.clear()
+        self._siblings.clear()
+        self._indexed = self._counted = 0
 
 
 class Transaction(ABC):
@@ -157,7 +185,7 @@ class Transaction(ABC):
 
     def __init__(self) -> None:
         self.owners: set[Any] = set()
-        self.since = Moment(())
+        self.since = _UNKNOWN
         self._written = WriteBuffer()
         self._savepoints: dict[str, int] = {}
 
@@ -184,9 +212,10 @@ class Transaction(ABC):
     def touch(self, tags: Iterable[str]) -> None:
         """Record what was written, to be invalidated at the commit."""
         written = self.written
-        clean = not written
-        written.touch(*tags)
-        if clean and written:
+        if written:
+            written.touch(*tags)
+        else:
+            written.touch(*tags)
             isolation.rouse(self)
 
     def savepoint(self, name: str) -> None:

@@ -103,9 +103,11 @@ class PrefixTrie:
         """The nodes from the root to ``tag``, made where there are none."""
         node, segments = self._start(tag)
         path = [node]
+        new = False
         for segment in segments:
             child = node.children.get(segment)
             if child is None:
+                new = True
                 child = Node(node.floor, now)
                 if node.children is _LEAF:
                     node.children = {segment: child}
@@ -113,11 +115,14 @@ class PrefixTrie:
                     node.children[segment] = child
             path.append(child)
             node = child
-        if (pattern := pattern_of(tag)) is not None:
+        if path[0] is self.calls and (pattern := pattern_of(tag)) is not None:
             self._all_globs().add(pattern, node)
-        if len(self.paths) >= _PATHS:
-            self.paths.clear()
-        self.paths[tag] = found = tuple(path)
+        found = tuple(path)
+        if not new:
+            # The second time: many tags, such as those of rows that are inserted, never come again.
+            if len(self.paths) >= _PATHS:
+                self.paths.clear()
+            self.paths[tag] = found
         return found
 
     def _all_globs(self) -> Globs:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from zoocache_django.publishing import publishing
 from zoocache_django.transactions import committing, end, of
 
 __all__ = ["PATCHES"]
@@ -16,11 +17,17 @@ Method = Callable[..., Any]
 
 def _commit(original: Method) -> Method:
     def commit(self: BaseDatabaseWrapper) -> None:
-        if of(self) is None:
+        transaction = of(self)
+        if transaction is None:
             original(self)
-            return
-        with committing(self):
+        elif not transaction.written:
             original(self)
+            end(self, undone=False)
+        else:
+            # What `committing` does, on the path of every transaction.
+            with publishing(transaction.written.pending()):
+                original(self)
+                end(self, undone=False)
 
     return commit
 

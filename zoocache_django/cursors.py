@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
+from django.db.models.sql.compiler import SQLCompiler
 
 from zoocache_core.deps import current_scope
 from zoocache_core.statements import Statement, control, parse
@@ -34,14 +35,20 @@ def forget_models() -> None:
 
 def _execute(original: Method) -> Method:
     def execute(self: CursorWrapper, sql: Any, params: Any = None) -> Any:
-        return _run(self, original, sql, params, many=False)
+        compiled = at_work(self.db)
+        if type(compiled) is CompiledWrite:
+            compiled.begin()
+            result = original(self, sql, params)
+            compiled.rowcount += self.cursor.rowcount
+            return result
+        return _run(self, original, compiled, sql, params, many=False)
 
     return execute
 
 
 def _executemany(original: Method) -> Method:
     def executemany(self: CursorWrapper, sql: Any, param_list: Any) -> Any:
-        return _run(self, original, sql, param_list, many=True)
+        return _run(self, original, at_work(self.db), sql, param_list, many=True)
 
     return executemany
 
@@ -58,14 +65,15 @@ def _callproc(original: Method) -> Method:
     return callproc
 
 
-def _run(cursor: CursorWrapper, original: Method, sql: Any, params: Any, many: bool) -> Any:
+def _run(
+    cursor: CursorWrapper,
+    original: Method,
+    compiled: CompiledWrite | SQLCompiler | None,
+    sql: Any,
+    params: Any,
+    many: bool,
+) -> Any:
     connection = cursor.db
-    compiled = at_work(connection)
-    if isinstance(compiled, CompiledWrite):
-        compiled.begin()
-        result = original(cursor, sql, params)
-        compiled.rowcount += cursor.cursor.rowcount
-        return result
     text = sql if type(sql) is str else _text(cursor, sql)
     scope = current_scope()
     if text[:6] in ("SELECT", "select"):
@@ -77,11 +85,16 @@ def _run(cursor: CursorWrapper, original: Method, sql: Any, params: Any, many: b
     else:
         steering = control(text)
     if steering is not None:
+        if steering[0] == "begin" and transactions.of(connection) is None:
+            # On the path of every transaction.
+            result = original(cursor, sql, params)
+            transactions.begin(connection)
+            return result
         return _steer(connection, steering, lambda: original(cursor, sql, params))
     statement = _statement(text)
     transaction = transactions.current(connection)
     if scope is not None:
-        query = None if compiled is None else compiled.query
+        query = compiled.query if isinstance(compiled, SQLCompiler) else None
         reads.note(scope, connection, transaction, statement, query)
     if not statement.writes and not statement.opaque:
         return original(cursor, sql, params)

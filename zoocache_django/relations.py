@@ -7,7 +7,7 @@ delete or change those that refer to them, where their models say so (``DB_CASCA
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from django.apps import apps
 from django.db import models
@@ -21,7 +21,7 @@ __all__ = ["ends_deleted", "ends_inserted", "forget_models", "referring"]
 
 _Ends = tuple[models.ForeignKey[Any, Any], ...]
 
-_ends: Final[dict[Model, _Ends]] = {}
+_ends: dict[Model, _Ends] | None = None
 _referring: dict[str, set[str]] | None = None
 
 
@@ -44,13 +44,16 @@ def _rows(field: models.ForeignKey[Any, Any], keys: list[Any], using: str) -> It
 
 
 def _ends_of(model: Model | None) -> _Ends:
-    if not _ends:
+    global _ends
+    if _ends is None:
+        found: dict[Model, _Ends] = {}
         for owner in apps.get_models(include_auto_created=True):
             for relation in owner._meta.local_many_to_many:
                 through: Any = relation.remote_field.through
                 names = (relation.m2m_field_name(), relation.m2m_reverse_field_name())
                 fields = (through._meta.get_field(name) for name in names)
-                _ends[through] = (*_ends.get(through, ()), *fields)
+                found[through] = (*found.get(through, ()), *fields)
+        _ends = found
     return () if model is None else _ends.get(model, ())
 
 
@@ -83,6 +86,5 @@ def _by_the_database() -> dict[str, set[str]]:
 
 def forget_models() -> None:
     """Look for relations again: a model was defined."""
-    global _referring
-    _ends.clear()
-    _referring = None
+    global _ends, _referring
+    _ends = _referring = None

@@ -43,6 +43,9 @@ MAX_ROWS: Final = 100
 thousand rows is outdated by almost every write, and costs a thousand checks until then."""
 
 
+_INTEGER: Final = frozenset({int})
+
+
 @dataclass(frozen=True, slots=True)
 class _Written:
     """What a write to one table outdates: labels with the model whose key their rows have, and
@@ -57,6 +60,7 @@ class _Written:
 
 _tables: dict[str, tuple[Model, ...]] = {}
 _written: dict[str, _Written] = {}
+_appearing: dict[tuple[str, str], list[str]] = {}
 _ignores: Callable[[str], bool] = bool
 _triggers: Mapping[str, Sequence[str]] = {}
 _check: Callable[[], object] = bool
@@ -75,6 +79,7 @@ def configure(
     global _ignores, _triggers, _check
     _ignores, _triggers, _check = ignores, triggers, check
     _written.clear()
+    _appearing.clear()
 
 
 def known_tables() -> Mapping[str, tuple[Model, ...]]:
@@ -136,17 +141,11 @@ def written(table: str, keys: Sequence[Any] | None, using: str) -> list[str]:
     found = _written.get(table)
     if found is None:
         found = _written[table] = _outdated_by(table)
-    if (
-        keys is not None
-        and len(keys) == 1
-        and type(keys[0]) is int
-        and found.numbered
-        and using == DEFAULT_DB_ALIAS
-    ):
-        # The most frequent case by far, on the path of every save.
-        tags = [f"{label}:{keys[0]}" for label, _ in found.rows]
-    elif keys is None or len(keys) > MAX_ROWS:
+    if keys is None or len(keys) > MAX_ROWS:
         tags = [in_database(using, label) for label, _ in found.rows]
+    elif found.numbered and using == DEFAULT_DB_ALIAS and _INTEGER.issuperset(map(type, keys)):
+        # The most frequent case by far, on the path of every save.
+        tags = [f"{label}:{key}" for label, _ in found.rows for key in keys]
     else:
         tags = [one for label, model in found.rows for one in _rows(label, model, keys, using)]
     if found.tables:
@@ -158,7 +157,11 @@ def written(table: str, keys: Sequence[Any] | None, using: str) -> list[str]:
 
 def appearing(table: str, using: str) -> list[str]:
     """What to distrust while rows with unknown keys are being inserted: what depends on any row."""
-    return [f"{tag}:_" for tag in written(table, None, using)]
+    found = _appearing.get((table, using))
+    if found is None:
+        found = [f"{tag}:_" for tag in written(table, None, using)]
+        _appearing[table, using] = found
+    return found
 
 
 def unknown(name: str, using: str) -> str:
@@ -248,6 +251,7 @@ def watch_models(forget: Callable[[], None]) -> None:
     def prepared(**kwargs: Any) -> None:
         _tables.clear()
         _written.clear()
+        _appearing.clear()
         forget()
 
     class_prepared.connect(prepared, weak=False, dispatch_uid=__name__)

@@ -8,7 +8,7 @@ none for a rollback.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 from weakref import ref
@@ -41,7 +41,7 @@ was rolled back is invalidated all the same."""
 class Transaction(transactions.Transaction):
     """An open transaction of one of Django's connections."""
 
-    __slots__ = ("_connection", "_seen", "alias", "exact", "published")
+    __slots__ = ("_connection", "_published", "_seen", "alias", "exact")
 
     by_thread = True
 
@@ -51,8 +51,8 @@ class Transaction(transactions.Transaction):
         self._connection = ref(connection)
         self.alias = connection.alias
         self.exact = connection.vendor in _EXACT
-        # What a test has seen as committed, and what of that at which savepoint.
-        self.published = WriteBuffer()
+        # What a test has seen as committed, and how much of that at which savepoint.
+        self._published: WriteBuffer | None = None
         self._seen: dict[str, int] = {}
 
     @property
@@ -71,12 +71,13 @@ class Transaction(transactions.Transaction):
 
     def savepoint(self, name: str) -> None:
         super().savepoint(name)
-        self._seen[name] = self.published.savepoint()
+        if self._published is not None:
+            self._seen[name] = self._published.savepoint()
 
     def undo(self, name: str) -> bool:
         undone = self.exact and super().undo(name)
-        if name in self._seen:
-            self._unsee(self._seen[name])
+        if name in self._savepoints:
+            self._unsee(self._seen.get(name, 0))
         return undone
 
     def undo_all(self) -> None:
@@ -86,16 +87,23 @@ class Transaction(transactions.Transaction):
         self._unsee(0)
 
     def _unsee(self, savepoint: int) -> None:
-        tags = self.published.pending()
-        if self.published.rollback_to(savepoint):
-            # A test is over, and what it saw as committed has never been.
-            invalidate(tags)
+        if self._published is not None:
+            tags = self._published.pending()
+            if self._published.rollback_to(savepoint):
+                # A test is over, and what it saw as committed has never been.
+                invalidate(tags)
+
+    def publish(self, tags: Collection[str]) -> None:
+        """A test sees ``tags`` as committed."""
+        if self._published is None:
+            self._published = WriteBuffer()
+        self._published.touch(*tags)
 
     def settle(self) -> None:
         """Publish what a block of a test wrote, and has ended."""
         if self.written:
             tags = self.written.commit()
-            self.published.touch(*tags)
+            self.publish(tags)
             invalidate(tags)
         if self.owners:
             self.stop()
@@ -170,13 +178,12 @@ def begin(connection: BaseDatabaseWrapper) -> Transaction:
 
 def end(connection: BaseDatabaseWrapper, undone: bool) -> None:
     """The transaction of ``connection`` is over, rolled back or committed and published."""
-    transaction = of(connection)
+    transaction: Transaction | None = connection.__dict__.pop(_ATTRIBUTE, None)
     if transaction is not None:
-        del connection.__dict__[_ATTRIBUTE]
         if undone:
             transaction.undo_all()
         if transaction.owners:
-            transaction.stop()
+            isolation.end(transaction)
 
 
 @contextmanager
@@ -192,8 +199,8 @@ def committing(connection: BaseDatabaseWrapper) -> Iterator[None]:
         end(connection, undone=False)
 
 
-def published(connection: BaseDatabaseWrapper, tags: Iterable[str]) -> None:
+def published(connection: BaseDatabaseWrapper, tags: Collection[str]) -> None:
     """Remember what was written in a test outside of its blocks, to be forgotten after it."""
     transaction = of(connection)
     if transaction is not None:
-        transaction.published.touch(*tags)
+        transaction.publish(tags)

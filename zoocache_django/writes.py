@@ -69,25 +69,29 @@ def tags_of(statement: Statement, using: str) -> list[str]:
 class CompiledWrite:
     """An INSERT, UPDATE or DELETE of the ORM, from its first statement until all are done."""
 
-    __slots__ = ("_compiler", "_publishing", "_table", "_tags", "_transaction", "rowcount")
+    __slots__ = ("_begun", "_compiler", "_publishing", "_table", "_transaction", "rowcount")
 
     def __init__(self, compiler: SQLCompiler) -> None:
         self._compiler = compiler
         self._table = tables.name_of(compiler.query.get_meta().db_table)
-        self._tags: list[str] | None = None
+        self._begun = False
         self._publishing: Publishing | None = None
         self._transaction: transactions.Transaction | None = None
         self.rowcount = 0
 
     def begin(self) -> None:
         """A statement is about to be executed."""
-        if self._tags is not None:
+        if self._begun:
             return
+        self._begun = True
         connection = self._compiler.connection
         self._transaction = transactions.current(connection)
-        self._tags = _expected(self._compiler, self._table)
         if self._transaction is None:
-            self._publishing = publishing(self._tags)
+            if isinstance(self._compiler.query, InsertQuery):
+                expected = tables.appearing(self._table, connection.alias)
+            else:
+                expected = self._changed()
+            self._publishing = publishing(expected)
             self._publishing.__enter__()
 
     def end(self, returned: Sequence[Any] | None, returning: Sequence[Any]) -> None:
@@ -96,7 +100,7 @@ class CompiledWrite:
         ``returned`` are the rows that came back, if the statement asked for the fields
         ``returning``.
         """
-        if self._tags is None:
+        if not self._begun:
             return
         connection, query = self._compiler.connection, self._compiler.query
         nothing = (
@@ -110,19 +114,24 @@ class CompiledWrite:
             keys = _inserted(query, connection.vendor, returned or (), returning)
             tags = tables.written(self._table, keys, connection.alias)
             self._publish([*tags, *ends_inserted(query, connection.alias)])
+        elif self._publishing is not None:
+            self._publish(self._publishing.tags)
         else:
-            self._publish(self._tags)
+            self._publish(self._changed())
 
     def fail(self, error: BaseException) -> None:
         """A statement was not executed, or it cannot be told whether it was."""
-        if self._tags is None:
+        if not self._begun:
             return
         refused = isinstance(error, REFUSALS) and self.rowcount == 0
-        using = self._compiler.connection.alias
-        whole = tables.written(self._table, None, using)
-        self._publish([] if refused else [*self._tags, *whole])
+        tags: list[str] = []
+        if not refused:
+            tags = tables.written(self._table, None, self._compiler.connection.alias)
+            if not isinstance(self._compiler.query, InsertQuery):
+                tags += self._changed()
+        self._publish(tags)
 
-    def _publish(self, tags: list[str]) -> None:
+    def _publish(self, tags: Collection[str]) -> None:
         if self._publishing is not None:
             self._publishing.tags = tags
             self._publishing.__exit__()
@@ -130,24 +139,21 @@ class CompiledWrite:
         elif self._transaction is not None and tags:
             self._transaction.touch(tags)
 
-
-def _expected(compiler: SQLCompiler, table: str) -> list[str]:
-    """What a compiled write outdates, as far as can be told before it is executed."""
-    query, connection = compiler.query, compiler.connection
-    if isinstance(query, InsertQuery):
-        return tables.appearing(table, connection.alias)
-    keys = keys_of(query, connection.vendor)
-    if isinstance(query, UpdateQuery):
-        changes: Any = getattr(query, "values")  # noqa: B009  the stubs do not know it
-        for field, _, _ in changes:
-            if field.primary_key:
-                keys = None
-        return tables.written(table, keys, connection.alias)
-    tags = tables.written(table, keys, connection.alias)
-    if isinstance(query, DeleteQuery):
-        tags += ends_deleted(query, connection.alias)
-        tags += referring(table, connection.alias)
-    return tags
+    def _changed(self) -> list[str]:
+        """What an UPDATE or DELETE outdates."""
+        query, connection = self._compiler.query, self._compiler.connection
+        keys = keys_of(query, connection.vendor)
+        if isinstance(query, UpdateQuery):
+            changes: Any = getattr(query, "values")  # noqa: B009  the stubs do not know it
+            for field, _, _ in changes:
+                if field.primary_key:
+                    keys = None
+            return tables.written(self._table, keys, connection.alias)
+        tags = tables.written(self._table, keys, connection.alias)
+        if isinstance(query, DeleteQuery):
+            tags += ends_deleted(query, connection.alias)
+            tags += referring(self._table, connection.alias)
+        return tags
 
 
 def _inserted(

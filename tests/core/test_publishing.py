@@ -72,3 +72,21 @@ def test_an_engine_may_be_closed_meanwhile(engine: Engine) -> None:
     with Publishing([engine], ["db"]):
         engine.reset()
     assert not engine.configured
+
+
+def test_publishing_nothing_leaves_what_was_judged_as_it_is(engine: Engine) -> None:
+    store(engine)
+    engine.get("row 1")
+    epoch = engine.trie.epoch
+    with Publishing([engine], ()):
+        pass
+    assert engine.trie.epoch == epoch
+
+
+def test_an_engine_that_is_closed_meanwhile(engine: Engine) -> None:
+    store(engine)
+    with Publishing([engine], ["db:row:1"]):
+        engine.reset()
+    engine.configure()
+    store(engine)
+    assert engine.get("row 1") == 1

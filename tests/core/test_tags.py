@@ -216,3 +216,13 @@ def test_parts_that_cannot_fit_are_refused() -> None:
         tag(*"x" * 129)
     with pytest.raises(InvalidTag, match="at least one part"):
         tag()
+
+
+@pytest.mark.parametrize(
+    "tag", ["table:٣", "table:²", "table:", "table::1", ":1", f"table:{'1' * 251}", "no table:1"]
+)
+def test_rows_of_a_known_table_are_checked_as_other_tags_are(tag: str) -> None:
+    assert invalidation_target("table:1") == "table:1"
+    assert invalidation_target(f"table:{'1' * 250}") == f"table:{'1' * 250}"
+    with pytest.raises(InvalidTag):
+        invalidation_target(tag)

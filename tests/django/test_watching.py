@@ -28,7 +28,7 @@ from tests.django.catalog.population import SUPPLIERS, populate
 from zoocache_core import default_engine
 from zoocache_core import stats as engine_stats
 from zoocache_core.deps import current_scope
-from zoocache_django import depends_on, invalidate_model, patches, row_tag
+from zoocache_django import depends_on, invalidate_model, patches, relations, row_tag
 from zoocache_django.rows import forget_models
 from zoocache_django.tables import MAX_ROWS
 
@@ -390,3 +390,21 @@ class TestAsynchronousCallers:
             await sync_to_async(Product.objects.filter(pk=999).update)(price=3)
 
         assert outdated(lambda: async_to_sync(write)(), *deps) == {"catalog.product:1"}
+
+
+class TestRelations:
+    def test_they_are_looked_for_once_also_where_there_are_none(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looks = []
+
+        def get_models(**kwargs: Any) -> list[Any]:
+            looks.append(kwargs)
+            return []
+
+        relations.forget_models()
+        monkeypatch.setattr(relations.apps, "get_models", get_models)
+        for _ in range(3):
+            Label.objects.create(name="l")
+        assert len(looks) == 1
+        relations.forget_models()
