@@ -16,6 +16,19 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from zoocache_core.sqlwords import (
+    AFTER_A_COLUMN,
+    AFTER_A_TABLE,
+    DDL,
+    DML,
+    END_OF_FROM,
+    HARMLESS_DDL,
+    KEYWORDS,
+    MODIFIERS,
+    READING,
+    WRITING,
+)
+
 __all__ = ["Statement", "control", "parse"]
 
 
@@ -78,79 +91,20 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _WORD: Final = re.compile(r"[\w$]+")
-_CTE: Final = re.compile(
-    r'("[^"]+"|\w+)\s*(?:\([^()]*\)\s*)?\bas\s*(?:not\s+)?(?:materialized\s*)?\(', re.IGNORECASE
-)
-
-_READING: Final = frozenset(
-    {"select", "values", "table", "show", "explain", "describe", "desc", "pragma", "with", "set"}
-    | {"reset", "analyze", "vacuum", "listen", "notify", "unlisten", "declare", "fetch", "close"}
-    | {"move", "discard", "lock", "grant", "revoke", "comment", "deallocate", "prepare", "use"}
-    | {"checkpoint", "reindex", "cluster", "optimize", "detach", "attach", "rollback", "load"}
-)
-_DML: Final = frozenset({"insert", "update", "delete", "replace", "merge", "truncate", "copy"})
-_DDL: Final = frozenset({"create", "alter", "drop", "rename", "refresh"})
-_WRITING: Final = _DML | _DDL | {"into", "call", "do", "execute"}
-# What else can change what a table shows, apart from the definition of a table.
-_HARMLESS_DDL: Final = frozenset(
-    {"index", "unique", "extension", "sequence", "role", "user", "database", "trigger", "type"}
-    | {"collation", "concurrently", "statistics", "domain", "cast", "aggregate", "operator"}
-)
-_MODIFIERS: Final = frozenset(
-    {"only", "lateral", "into", "table", "or", "replace", "rollback", "abort", "fail", "ignore"}
-    | {"if", "exists", "not", "low_priority", "delayed", "high_priority", "quick", "overwrite"}
-    | {"materialized", "view", "concurrently"}
-)
-_END_OF_FROM: Final = frozenset(
-    {"where", "group", "order", "having", "limit", "offset", "window", "returning", "set"}
-    | {"values", "union", "intersect", "except", "minus", "for"}
-)
-# Only in the place of a table are these names of tables.
-_KEYWORDS: Final = (
-    _READING
-    | _DML
-    | _DDL
-    | _MODIFIERS
-    | _END_OF_FROM
-    | {
-        *("from", "join", "on", "using", "as", "and", "by", "in", "is", "null", "like", "between"),
-        *(
-            "case",
-            "when",
-            "then",
-            "else",
-            "end",
-            "left",
-            "right",
-            "inner",
-            "outer",
-            "full",
-            "cross",
-        ),
-        *("natural", "distinct", "all", "asc", "desc", "count", "sum", "min", "max", "key", "user"),
-        *(
-            "default",
-            "primary",
-            "foreign",
-            "references",
-            "check",
-            "date",
-            "time",
-            "interval",
-            "cast",
-        ),
-    }
-)
 
 
 @dataclass(slots=True)
 class _Frame:
-    """One level of parentheses."""
+    """One level of parentheses. ``cte``: the name of the common table expression that they hold;
+    ``ctes``: those that are defined in them."""
 
     expecting: str = ""
     in_from: bool = False
     in_list: bool = False
     statement: bool = False
+    in_with: bool = False
+    cte: str = ""
+    ctes: set[str] = field(default_factory=set)
 
 
 def parse(sql: str, tables: Container[str]) -> Statement:
@@ -160,22 +114,23 @@ def parse(sql: str, tables: Container[str]) -> Statement:
     tokens = list(_tokens(lowered))
     damaged = any(kind == "damaged" for kind, _ in tokens)
     verb = next((text for kind, text in tokens if kind == "word"), "")
-    relations, targets, written = _walk([token for token in tokens if token[0] != "damaged"])
-    known = {word for word in words if word in tables and word not in _KEYWORDS}
+    relations, foreign, targets, written = _walk(
+        [token for token in tokens if token[0] != "damaged"], "recursive" in words
+    )
+    known = {word for word in words if word in tables and word not in KEYWORDS}
     known.update(name for name in (*relations, *targets) if name in tables)
-    ctes = {name.strip('"') for name in _CTE.findall(lowered)} if "with" in words else set()
-    unknown = {name for name in relations if name not in tables and name not in ctes}
-    ddl = verb in _DDL
-    if ddl and _second(tokens) not in _HARMLESS_DDL:
+    unknown = {name for name in foreign if name not in tables}
+    ddl = verb in DDL
+    if ddl and _second(tokens) not in HARMLESS_DDL:
         targets |= known
         opaque = "table" not in words
     else:
-        opaque = not ddl and verb not in _READING and verb not in _DML
+        opaque = not ddl and verb not in READING and verb not in DML
     if "cascade" in words and verb in ("truncate", "drop"):
         # It takes along tables that it does not name.
         opaque = True
     # Words are told whatever became of the quotes, so a query without a verb that writes is one.
-    if damaged and verb == "select" and not words & _WRITING and ";" not in lowered:
+    if damaged and verb == "select" and not words & WRITING and ";" not in lowered:
         damaged = False
     if written or damaged:
         # A write whose target was not found, or a text that was not understood.
@@ -220,10 +175,13 @@ def _second(tokens: list[tuple[str, str]]) -> str:
     return words[1] if len(words) > 1 else ""
 
 
-def _walk(tokens: list[tuple[str, str]]) -> tuple[Counter[str], set[str], int]:
-    """Names in the places of tables that are read, of tables that are written, and how many
-    verbs that write there are."""
+def _walk(
+    tokens: list[tuple[str, str]], recursive: bool
+) -> tuple[Counter[str], set[str], set[str], int]:
+    """Names in the places of tables that are read, those of them that are no common table
+    expressions, names of tables that are written, and how many verbs that write there are."""
     relations: Counter[str] = Counter()
+    foreign: set[str] = set()
     targets: set[str] = set()
     written = 0
     frames = [_Frame(statement=True)]
@@ -240,13 +198,18 @@ def _walk(tokens: list[tuple[str, str]]) -> tuple[Counter[str], set[str], int]:
                 # The inside of a parenthesised join is as much a place for a table.
                 inside = frame.expecting if frame.expecting == "read" else ""
                 frame.expecting = ""
+                cte = _defined(tokens, index) if frame.in_with else ""
+                if recursive:
+                    frame.ctes.add(cte)
                 frames.append(
-                    _Frame(expecting=inside, in_from=bool(inside), statement=bool(inside))
+                    _Frame(expecting=inside, in_from=bool(inside), statement=bool(inside), cte=cte)
                 )
                 if inside:
                     frame.in_from = True
             elif text == ")" and len(frames) > 1:
-                frames.pop()
+                # From here on its name is not that of a table any more.
+                cte = frames.pop().cte
+                frames[-1].ctes.add(cte)
             elif text == "," and frame.in_from:
                 frame.expecting = "read"
             elif text == "," and frame.in_list:
@@ -254,7 +217,9 @@ def _walk(tokens: list[tuple[str, str]]) -> tuple[Counter[str], set[str], int]:
             elif text == ";":
                 frames = [_Frame(statement=True)]
         elif frame.expecting and (
-            kind == "name" or text not in _MODIFIERS | {"select", "with", "values"}
+            kind == "name"
+            or text not in MODIFIERS | {"select", "with", "values"}
+            or _ends_a_place(tokens, index, frame.expecting)
         ):
             name, skip = _dotted(tokens, index)
             following = tokens[index + skip + 1][1] if index + skip + 1 < len(tokens) else ""
@@ -262,17 +227,20 @@ def _walk(tokens: list[tuple[str, str]]) -> tuple[Counter[str], set[str], int]:
                 targets.add(name)
             elif following != "(":
                 relations[name] += 1
+                if skip or not any(name in one.ctes for one in frames):
+                    foreign.add(name)
             frame.in_from = frame.in_from or frame.expecting == "read"
             frame.expecting = ""
         elif kind == "word":
-            written += _keyword(text, previous, frame)
+            written += _keyword(text, previous, _text(tokens, index + 1), frame)
         previous = text
-    return relations, targets, written
+    return relations, foreign, targets, written
 
 
-def _keyword(word: str, previous: str, frame: _Frame) -> int:
+def _keyword(word: str, previous: str, following: str, frame: _Frame) -> int:
     """Let a word change what is expected next; 1 if it begins to write, else 0."""
     if word in ("select", "with", "values"):
+        frame.in_with = word == "with"
         frame.statement = True
         frame.expecting = ""
         frame.in_from = False
@@ -286,11 +254,16 @@ def _keyword(word: str, previous: str, frame: _Frame) -> int:
     elif word == "into" and not frame.expecting:
         frame.expecting = "write"
         return 1
-    elif word in _END_OF_FROM:
+    elif word in END_OF_FROM:
         frame.in_from = frame.in_list = False
         frame.expecting = ""
-    elif word in _DML and previous not in ("for", "key", "do", "on", "then", "or", "returns"):
+    elif (
+        word in DML
+        and previous not in (".", "for", "key", "do", "on", "then", "or", "returns")
+        and following not in AFTER_A_COLUMN
+    ):
         frame.statement = True
+        frame.in_with = False
         if word in ("insert", "update", "merge", "truncate", "copy") or (
             word == "replace" and previous in ("", ";")
         ):
@@ -299,11 +272,42 @@ def _keyword(word: str, previous: str, frame: _Frame) -> int:
         elif word != "delete":
             return 0
         return 1
-    elif word in ("table", "view") and previous in (*_DDL, "materialized", "temporary", "temp"):
+    elif word == "table" and previous in ("", "(", "as", "union", "all", "except", "intersect"):
+        frame.expecting = "read"
+    elif word in ("table", "view") and previous in (*DDL, "materialized", "temporary", "temp"):
         frame.expecting = "write"
         frame.in_list = True
         return 1
     return 0
+
+
+def _text(tokens: list[tuple[str, str]], index: int) -> str:
+    return tokens[index][1] if 0 <= index < len(tokens) else ""
+
+
+def _ends_a_place(tokens: list[tuple[str, str]], index: int, expecting: str) -> bool:
+    """Whether what could be a modifier before the name of a table is that name, as in
+    ``UPDATE quick SET``."""
+    following = _text(tokens, index + 1)
+    return following in AFTER_A_TABLE or (following == "(" and expecting == "write")
+
+
+def _defined(tokens: list[tuple[str, str]], index: int) -> str:
+    """The name of the common table expression whose text begins at this parenthesis, if it does:
+    ``name (columns) AS NOT MATERIALIZED (``."""
+    index -= 1
+    if _text(tokens, index) == "materialized":
+        index -= 1
+    if _text(tokens, index) == "not":
+        index -= 1
+    if _text(tokens, index) != "as":
+        return ""
+    index -= 1
+    if _text(tokens, index) == ")":
+        while index > 0 and _text(tokens, index) != "(":
+            index -= 1
+        index -= 1
+    return _text(tokens, index)
 
 
 def _dotted(tokens: list[tuple[str, str]], index: int) -> tuple[str, int]:

@@ -100,6 +100,30 @@ def test_a_name_of_no_model_in_the_place_of_a_table_may_be_a_view() -> None:
     assert read("SELECT * FROM book JOIN sales USING (id)").unknown == {"sales"}
 
 
+@pytest.mark.parametrize(
+    ("sql", "unknown"),
+    [
+        ("WITH sales AS (SELECT 1 FROM book) SELECT * FROM sales", False),
+        (
+            "WITH a AS (SELECT 1), sales (n) AS MATERIALIZED (SELECT 1) SELECT * FROM sales, a",
+            False,
+        ),
+        ("WITH RECURSIVE sales AS (SELECT 1 UNION SELECT n FROM sales) SELECT * FROM sales", False),
+        ("WITH sales AS (SELECT 1) SELECT (SELECT n FROM sales) UNION SELECT n FROM sales", False),
+        ("INSERT INTO book WITH sales AS (SELECT 1) SELECT * FROM sales", False),
+        # The name of a view, where that of the common table expression does not apply.
+        ("WITH sales AS (SELECT * FROM sales) SELECT * FROM sales", True),
+        ("WITH sales AS (SELECT * FROM public.sales) SELECT * FROM sales", True),
+        ("WITH a AS (SELECT * FROM sales), sales AS (SELECT 1) SELECT * FROM a", True),
+        ("SELECT * FROM (WITH sales AS (SELECT 1) SELECT * FROM sales) x, sales", True),
+        ("TABLE sales", True),
+        ("INSERT INTO book (TABLE sales)", True),
+    ],
+)
+def test_names_of_common_table_expressions(sql: str, unknown: bool) -> None:
+    assert read(sql).unknown == ({"sales"} if unknown else set())
+
+
 def test_places_of_tables_are_counted() -> None:
     sql = 'SELECT "book"."id" FROM "book" WHERE EXISTS(SELECT 1 FROM "book" U0) '
     assert read(sql).relations["book"] == 2
@@ -118,6 +142,30 @@ def test_places_of_tables_are_counted() -> None:
 )
 def test_when_the_row_count_tells(sql: str, counted: bool) -> None:
     assert read(sql).counted is counted
+
+
+@pytest.mark.parametrize("column", ["copy", "update", "delete", "insert", "merge", "truncate"])
+def test_columns_with_the_names_of_verbs(column: str) -> None:
+    query = read(f"SELECT book.id, book.{column}, author FROM book WHERE {column} = 1")
+    assert not query.writes
+    for sql in (
+        f"INSERT INTO book (id, {column}, author) VALUES (1, 2, 3)",
+        f"UPDATE book SET {column} = 1 WHERE book.{column} > 2 AND {column} IS NULL",
+    ):
+        assert read(sql).writes == {"book"}
+        assert read(sql).counted
+
+
+@pytest.mark.parametrize("table", ["quick", "only", "ignore", "abort"])
+def test_tables_with_the_names_of_modifiers(table: str) -> None:
+    for sql in (
+        f"UPDATE {table} SET x = 1",
+        f"DELETE FROM {table}",
+        f"DELETE FROM {table} WHERE x = 1",
+        f"INSERT INTO {table} (x) VALUES (1)",
+    ):
+        assert parse(sql, {table}).writes == {table}
+    assert parse(f"SELECT * FROM {table} WHERE x = 1", {table}).reads == {table}
 
 
 @pytest.mark.parametrize(

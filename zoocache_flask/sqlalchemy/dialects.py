@@ -100,8 +100,11 @@ def _commit(original: Method, database: Database) -> Method:
 
 def _rollback(original: Method, database: Database) -> Method:
     def do_rollback(dbapi_connection: PoolProxiedConnection) -> None:
+        in_vain = transactions.dirty((transactions.info_of(dbapi_connection),)) and (
+            transactions.in_progress(dbapi_connection) is False
+        )
         original(dbapi_connection)
-        transactions.undo(dbapi_connection)
+        transactions.undo(dbapi_connection, in_vain)
 
     return do_rollback
 

@@ -57,7 +57,7 @@ def execute(
     elif not transactions.autocommits(connection):
         transaction = transactions.enter(connection, database)
     if plan.steering is not None:
-        return _steer(database, context, transaction, plan.steering, call)
+        return _steer(database, context, transaction, plan.steering, text, call)
     # What was compiled may not be what is executed: a listener may have changed it.
     compiled = context if context.isinsert or text == context.statement else None
     scope = current_scope()
@@ -66,6 +66,14 @@ def execute(
     if not plan.writes:
         return call()
     tags = writes.outdated(database, plan, compiled)
+    if plan.unclear or (transaction is not None and transaction.unclear):
+        # Who knows whether it is committed now. If it is not, then another time.
+        with Publishing(database.caches, tags):
+            call()
+        transaction = transaction or transactions.enter(connection, database)
+        transaction.unclear = True
+        transaction.touch(tags)
+        return None
     if transactions.commits_alone(connection, transaction, plan.begins, plan.statement.ddl):
         before = () if transaction is None else transaction.written.commit()
         with Publishing(database.caches, (*before, *tags)) as publishing:
@@ -117,6 +125,7 @@ def _steer(
     context: Context,
     transaction: Transaction | None,
     steering: tuple[str, str],
+    text: str,
     call: Callable[[], None],
 ) -> None:
     """Execute a statement that begins or ends a transaction or a part of it.
@@ -144,6 +153,6 @@ def _steer(
         transaction.savepoint(name)
     elif kind == "undo" and transaction.undo(name):
         transactions.doubt(proxied)
-    if transaction.manual and kind in ("commit", "rollback"):
+    if transaction.manual and kind in ("commit", "rollback") and "chain" not in text.lower():
         transactions.undo(proxied)
     return None

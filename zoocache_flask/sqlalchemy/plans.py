@@ -16,6 +16,11 @@ _MOST: Final = 2048
 _LONGEST: Final = 20_000
 _DELETING: Final = re.compile(r"\b(?:delete|replace|truncate|merge|drop)\b", re.IGNORECASE)
 _IMPLICIT_BEGIN: Final = re.compile(r"\s*(?:insert|update|delete|replace)\b", re.IGNORECASE)
+# Within a text of several statements.
+_STEERING: Final = re.compile(
+    r"(?:\A|;)\s*(?:begin|start\s+transaction|commit|end|rollback|abort|savepoint|release)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +28,19 @@ class Plan:
     """``steering`` is the kind of a statement that begins or ends a transaction or a part of it,
     with the name of its savepoint (see ``zoocache_core.statements.control``).
 
-    ``deletes``: rows may go. ``begins``: Python's sqlite3 opens a transaction for it.
+    ``deletes``: rows may go. ``begins``: Python's sqlite3 opens a transaction for it. ``unclear``:
+    it begins or ends transactions among other things.
     """
 
     statement: Statement
     steering: tuple[str, str] | None
     deletes: bool
     begins: bool
+    unclear: bool = False
 
     @property
     def writes(self) -> bool:
-        return bool(self.statement.writes) or self.statement.opaque
+        return bool(self.statement.writes) or self.statement.opaque or self.unclear
 
 
 _plans: dict[str, Plan] = {}
@@ -65,4 +72,5 @@ def _make(text: str, known: Mapping[str, Any]) -> Plan:
         None,
         deletes=_DELETING.search(text) is not None,
         begins=_IMPLICIT_BEGIN.match(text) is not None,
+        unclear=";" in text and _STEERING.search(text) is not None,
     )

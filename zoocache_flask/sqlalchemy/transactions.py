@@ -52,6 +52,10 @@ _UNITS: Final = "zoocache_units"
 UNOBSERVED: Final = "zoocache_unobserved"
 """Kept with a connection on which a dialect executes statements for itself."""
 
+# As libpq numbers them.
+_IDLE: Final = 0
+_UNKNOWN_STATUS: Final = 4
+
 _EXACT: Final = ("sqlite", "postgresql")
 """Databases in which a rollback undoes everything, tables that are created included. Elsewhere what
 was rolled back is invalidated all the same."""
@@ -60,7 +64,7 @@ was rolled back is invalidated all the same."""
 class Transaction(transactions.Transaction):
     """An open transaction of a driver's connection."""
 
-    __slots__ = ("database", "exact", "inserting", "manual", "shows_uncommitted")
+    __slots__ = ("database", "exact", "inserting", "manual", "shows_uncommitted", "unclear")
 
     def __init__(self, database: Database, dialect: str) -> None:
         super().__init__()
@@ -68,6 +72,8 @@ class Transaction(transactions.Transaction):
         self.exact = dialect in _EXACT
         # Begun by a statement of the application, on a connection that commits by itself.
         self.manual = False
+        # Statements have begun or ended transactions on the connection that nobody can tell apart.
+        self.unclear = False
         self.shows_uncommitted = False
         self.inserting: tuple[object, Callable[[], Iterable[str]]] | None = None
 
@@ -223,14 +229,17 @@ def committing(connection: PoolProxiedConnection) -> Iterator[None]:
         drop(info_of(connection))
 
 
-def undo(connection: PoolProxiedConnection) -> None:
-    """The transaction of ``connection`` has been rolled back."""
+def undo(connection: PoolProxiedConnection, in_vain: bool = False) -> None:
+    """The transaction of ``connection`` has been rolled back.
+
+    ``in_vain``: somebody had ended it before, by means of the driver. It may have been committed.
+    """
     info = info_of(connection)
     transaction: Transaction | None = info.get(_KEY)
     if transaction is not None:
         if transaction.uncommitted():
             _doubt(info)
-        if not transaction.exact:
+        if in_vain or not transaction.exact:
             publish(transaction)
         drop(info)
 
@@ -266,8 +275,16 @@ def autocommits(connection: Connection) -> bool:
 
 
 def in_progress(connection: PoolProxiedConnection) -> bool | None:
-    """Whether SQLite has a transaction open; ``None`` for a driver that cannot tell."""
-    found = getattr(connection.driver_connection, "in_transaction", None)
+    """Whether the driver has a transaction open; ``None`` if it cannot tell."""
+    driver: Any = connection.driver_connection
+    # sqlite3 and aiosqlite, psycopg, asyncpg
+    found = getattr(driver, "in_transaction", None)
+    if found is None:
+        status = getattr(getattr(driver, "info", None), "transaction_status", None)
+        if status is not None:
+            return None if status == _UNKNOWN_STATUS else status != _IDLE
+        asked: Callable[[], object] | None = getattr(driver, "is_in_transaction", None)
+        found = asked() if callable(asked) else None
     return found if isinstance(found, bool) else None
 
 

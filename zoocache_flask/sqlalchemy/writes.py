@@ -22,7 +22,11 @@ __all__ = ["awaits_keys", "by_returned", "outdated", "outdated_tables"]
 def outdated(database: Database, plan: Plan, context: Context | None) -> list[str]:
     """The tags that executing ``plan`` outdates."""
     statement = plan.statement
-    if statement.opaque or (plan.deletes and not statement.writes <= known_tables().keys()):
+    if (
+        statement.opaque
+        or plan.unclear
+        or (plan.deletes and not statement.writes <= known_tables().keys())
+    ):
         # Nobody knows what refers to a table that is not known.
         return [database.prefix]
     keys = None
