@@ -219,7 +219,7 @@ def _walk(
         elif frame.expecting and (
             kind == "name"
             or text not in MODIFIERS | {"select", "with", "values"}
-            or _ends_a_place(tokens, index, frame.expecting)
+            or (text in MODIFIERS and _ends_a_place(tokens, index, frame.expecting))
         ):
             name, skip = _dotted(tokens, index)
             following = tokens[index + skip + 1][1] if index + skip + 1 < len(tokens) else ""

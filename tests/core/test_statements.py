@@ -29,6 +29,7 @@ def read(sql: str) -> Statement:
         ("SELECT * FROM `book` -- FROM nowhere", "book"),
         ("select * from BOOK /* from nowhere */ for update of book", "book"),
         ("SELECT 1", ""),
+        ("SELECT 1 FROM book WHERE id IN (SELECT 1 FROM (SELECT 1) WHERE 1!=1)", "book"),
         ("SHOW server_version", ""),
         ("PRAGMA foreign_keys", ""),
         ("EXPLAIN SELECT * FROM tag", "tag"),
