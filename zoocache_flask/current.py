@@ -6,13 +6,14 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from flask import Flask, current_app, has_app_context
+from flask import Flask, Response, current_app
 
 from zoocache_core import Engine, NotConfigured
 from zoocache_flask.conf import DEFAULT, Options
 from zoocache_flask.databases import Databases
+from zoocache_flask.sending import PageResponder
 
-__all__ = ["EXTENSION", "State", "current_engine", "current_state", "state_of"]
+__all__ = ["EXTENSION", "State", "current_engine", "current_state", "settled_state", "state_of"]
 
 EXTENSION: Final = "zoocache"
 
@@ -28,6 +29,8 @@ class State:
     """What is tracked for it, unless nothing is to be."""
     functions: dict[Hashable, Any] = field(default_factory=dict)
     """What ``cacheable`` has made of functions for this engine; goes when the application goes."""
+    responders: dict[type[Response], PageResponder] = field(default_factory=dict)
+    """What makes responses of stored pages, by the application's class of responses."""
 
 
 def state_of(app: Flask, name: str = DEFAULT) -> State:
@@ -53,15 +56,23 @@ def current_state(name: str = DEFAULT) -> State:
     Raises:
         NotConfigured: this runs outside an application, or it has no such cache.
     """
-    if not has_app_context():
+    try:
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    except RuntimeError:
         raise NotConfigured(
             "ZooCache was used outside a Flask application, so it cannot tell which cache is "
             "meant. In a request or a `flask` command there is one; elsewhere (a script, a thread, "
             "a test) wrap the code in `with app.app_context():`."
-        )
-    found: State | None = current_app.extensions.get(EXTENSION, {}).get(name)
+        ) from None
+    return settled_state(app, name)
+
+
+def settled_state(app: Flask, name: str) -> State:
+    """The cache of ``app``, whose context has been pushed, with its databases tracked."""
+    caches: dict[str, State] | None = app.extensions.get(EXTENSION)
+    found = None if caches is None else caches.get(name)
     if found is None:
-        return state_of(current_app, name)
+        return state_of(app, name)
     databases = found.databases
     if databases is not None and databases.awaited:
         databases.look()

@@ -8,14 +8,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from flask import Response, current_app, g, request
-from werkzeug.datastructures import Headers
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from zoocache_core.encoding import encode
 from zoocache_core.http import Answer, PagePolicy, PageResponse
 from zoocache_core.http.key import digest, shown_query_of
 from zoocache_core.http.reads import ADDRESS, HOST_KEYS, Reads
+from zoocache_flask.current import State
+from zoocache_flask.sending import responder
 from zoocache_flask.visitor import (
     LOGGED_IN,
     context,
@@ -176,22 +177,18 @@ class FlaskRequest:
         )
 
 
-def response_to(answer: Answer[Response]) -> Response:
+def response_to(answer: Answer[Response], app: Flask, state: State) -> Response:
     """Flask's response for an answer of the policy."""
     live = answer.live
     if live is not None:
         for name, value in answer.headers:
             live.headers[name] = value
         return live
-    headers = Headers()
-    # Not added one by one: they were checked when the view's own response was made.
-    headers._list = list(answer.headers)
-    # A list, for which Werkzeug counts the length when it is sent; that of a HEAD stays.
-    response = current_app.response_class([answer.body], answer.status, headers)
-    if len(headers) > len(answer.headers):
-        # Werkzeug's default, which the page did not have.
-        del headers["Content-Type"]
-    return response
+    kind = app.response_class
+    respond = state.responders.get(kind)
+    if respond is None:
+        respond = state.responders[kind] = responder(kind)
+    return respond(answer.body, answer.status, answer.headers)
 
 
 def _address(exchange: FlaskRequest, _: str) -> str:

@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from blinker import Namespace, Signal
-from flask import Flask, current_app, request
+from flask import Flask, request
 
 __all__ = ["SignalSink", "cache_hit", "cache_invalidated", "cache_miss", "tell_page"]
 
@@ -32,11 +32,10 @@ cache_miss: Final = _signals.signal("zoocache-miss")
 cache_invalidated: Final = _signals.signal("zoocache-invalidated")
 
 
-def tell_page(outcome: str) -> None:
-    """Tell what became of the current request's page."""
+def tell_page(app: Flask, outcome: str) -> None:
+    """Tell what became of the page of the current request to ``app``."""
     signal = cache_hit if outcome in ("HIT", "STALE") else cache_miss
     if signal.receivers:
-        app: Any = current_app._get_current_object()  # type: ignore[attr-defined]
         signal.send(app, key=request.path, page=True, outcome=outcome)
 
 

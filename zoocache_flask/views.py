@@ -12,16 +12,15 @@ from datetime import timedelta
 from functools import partial, wraps
 from typing import Any, Final, Protocol, overload
 
-from flask import Response, current_app
+from flask import Flask, Response, current_app
 from flask.views import View as ViewClass
 from werkzeug.exceptions import HTTPException
 
-from zoocache_core.http import PageCache, PagePolicy
-from zoocache_core.http.stale import RenewalTask
+from zoocache_core.http import Answer, PageCache, PagePolicy
 from zoocache_flask import signals
 from zoocache_flask.background import renew_later, renewal_of
 from zoocache_flask.conf import DEFAULT
-from zoocache_flask.current import current_engine, current_state
+from zoocache_flask.current import State, current_engine, settled_state
 from zoocache_flask.exchange import FlaskRequest, response_to
 
 __all__ = ["CachedView", "View", "cache_view", "cache_view_by"]
@@ -108,12 +107,17 @@ def _name_of(view: View) -> str:
 def _sync_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> View:
     @wraps(view)
     def cached(*args: Any, **kwargs: Any) -> Response:
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        state = settled_state(app, name)
         exchange = FlaskRequest(policy, args, kwargs, _by_name(view, args, kwargs))
+        answer = cache.at_once(state.engine, exchange)
+        if answer is not None:
+            return _told(answer, app, state)
 
         def run() -> Response:
             if exchange.method not in _CACHED_METHODS:
                 return _response(view(*args, **kwargs))
-            with exchange.watched(current_state(name).options.shared_globals):
+            with exchange.watched(state.options.shared_globals):
                 try:
                     return _response(view(*args, **kwargs))
                 except HTTPException as error:
@@ -123,11 +127,9 @@ def _sync_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> V
         if renewal is not None:
             renewal(exchange, run, exchange.page_response)
             return _nothing()
-        answer = cache.respond(
-            exchange, run, exchange.page_response, partial(_later, exchange, cache)
-        )
-        signals.tell_page(answer.outcome)
-        return response_to(answer)
+        later = partial(renew_later, app, exchange.environ, cache)
+        answer = cache.respond(exchange, run, exchange.page_response, later)
+        return _told(answer, app, state)
 
     return cached
 
@@ -135,12 +137,14 @@ def _sync_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> V
 def _async_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> View:
     @wraps(view)
     async def cached(*args: Any, **kwargs: Any) -> Response:
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        state = settled_state(app, name)
         exchange = FlaskRequest(policy, args, kwargs, _by_name(view, args, kwargs))
 
         async def run() -> Response:
             if exchange.method not in _CACHED_METHODS:
                 return _response(await view(*args, **kwargs))
-            with exchange.watched(current_state(name).options.shared_globals):
+            with exchange.watched(state.options.shared_globals):
                 try:
                     return _response(await view(*args, **kwargs))
                 except HTTPException as error:
@@ -150,18 +154,16 @@ def _async_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> 
         if renewal is not None:
             await renewal(exchange, run, exchange.page_response)
             return _nothing()
-        answer = await cache.respond_async(
-            exchange, run, exchange.page_response, partial(_later, exchange, cache)
-        )
-        signals.tell_page(answer.outcome)
-        return response_to(answer)
+        later = partial(renew_later, app, exchange.environ, cache)
+        answer = await cache.respond_async(exchange, run, exchange.page_response, later)
+        return _told(answer, app, state)
 
     return cached
 
 
-def _later(exchange: FlaskRequest, cache: PageCache, task: RenewalTask) -> bool:
-    app: Any = current_app._get_current_object()  # type: ignore[attr-defined]
-    return renew_later(app, exchange.environ, cache, task)
+def _told(answer: Answer[Response], app: Flask, state: State) -> Response:
+    signals.tell_page(app, answer.outcome)
+    return response_to(answer, app, state)
 
 
 def _nothing() -> Response:

@@ -217,10 +217,10 @@ class Counted:
         storage.get = lambda key: get_many([key])[0]
         storage.get_many = get_many
 
-    def trips(self, site: Site, view: View, visitor: Visitor, **request) -> int:
+    def trips(self, site: Site, view: View, visitor: Visitor, outcome="HIT", **request) -> int:
         del self.asked[:]
         answer = site.get(view, visitor, **request)
-        assert answer.outcome == "HIT"
+        assert answer.outcome == outcome
         return len(self.asked)
 
 
@@ -241,6 +241,15 @@ def test_a_hit_costs_one_round_trip_and_a_cold_process_one_more_once():
     assert counted.trips(cold, personal, ANN, path="/me/2") == 1
     assert counted.trips(cold, personal, ANN, path="/me/2") == 1
     assert counted.asked == [counted.asked[0][-1:]], "once known, one key is enough"
+
+
+def test_a_miss_and_an_old_page_are_looked_up_once():
+    counted = Counted(ttl=60, stale_while_revalidate=30)
+    site = counted.site
+    assert counted.trips(site, says("page"), ANN, "MISS") == 1
+    site.clock.advance(61)
+    site.background = lambda task: False
+    assert counted.trips(site, says("page"), ANN, "STALE") == 1
 
 
 def test_a_wrong_expectation_costs_one_more_round_trip_and_nothing_else():

@@ -32,7 +32,7 @@ from zoocache_core.http.record import Page, answer, read_page, read_pointer
 from zoocache_core.http.stale import Background, Renewals, RenewalTask, settle
 from zoocache_core.http.storable import wants_fresh, why_not_serve
 from zoocache_core.http.tags import view_tag
-from zoocache_core.http.visit import CachedView, Visit
+from zoocache_core.http.visit import CachedView, Looked, Visit
 
 if TYPE_CHECKING:
     from zoocache_core.engine import Engine
@@ -93,10 +93,10 @@ class PageCache:
             whatever the view raises.
         """
         engine = self._engine()
-        answered: Answer[R] | None = self._at_once(engine, request)
+        answered: Answer[R] | None = self.at_once(engine, request)
         if answered is None:
             visit = Visit(self._view, engine, request, view, read, background, blocking=True)
-            answered = unwrap(run(self._answer(visit)))
+            answered = self._found(visit) or unwrap(run(self._answer(visit)))
         return answered
 
     async def respond_async(
@@ -108,7 +108,7 @@ class PageCache:
     ) -> Answer[R]:
         """:meth:`respond` for a coroutine function. What `background` is given is one, too."""
         engine = self._engine()
-        answered: Answer[R] | None = self._at_once(engine, request)
+        answered: Answer[R] | None = self.at_once(engine, request)
         if answered is None:
             visit = Visit(self._view, engine, request, view, read, background, blocking=False)
             answered = unwrap(await arun(self._answer(visit)))
@@ -124,18 +124,12 @@ class PageCache:
 
     # The way of a request
 
-    def _at_once(self, engine: Engine, request: PageRequest) -> Answer[Any] | None:
+    def at_once(self, engine: Engine, request: PageRequest) -> Answer[Any] | None:
         """The answer to the most common request by far: a GET, nothing asked for but the page, and
-        a fresh one in this process's memory. ``None`` for any other, which takes the long way."""
-        view, policy = self._view, self._view.policy
-        if (
-            # Nothing is in this process's memory; the key need not be made to find that out.
-            engine.hit is no_hit
-            or request.method != "GET"
-            or policy.honour_request_no_cache
-            or request.header("authorization") is not None
-            or why_not_serve(request) is not None
-        ):
+        a fresh one in this process's memory. ``None`` for any other: see :meth:`respond`."""
+        view = self._view
+        # Where nothing is in this process's memory the key need not be made to find that out.
+        if engine.hit is no_hit or not self._is_common(request):
             return None
         try:
             primary = view.primary_key(request)
@@ -152,7 +146,47 @@ class PageCache:
         if page is None or page.variations != variations or not page.is_fresh(now):
             return None
         pass_outward(current_scope(), entry.deps, key)
-        return answer(page, request, policy, now, "HIT")
+        return answer(page, request, view.policy, now, "HIT")
+
+    def _found(self, visit: Visit) -> Answer[Any] | None:
+        """:meth:`at_once` where looking it up is one exchange with the storage."""
+        engine, request, view = visit.engine, visit.request, self._view
+        if engine.hit is not no_hit or engine.sequence.leased is not None:
+            return None
+        if not self._is_common(request):
+            return None
+        try:
+            primary = view.primary_key(request)
+        except UnsupportedValue:
+            return None
+        variations = view.learned.variations(primary)
+        if variations is None:
+            if view.learned.hint:
+                # There may be a page in either of two places.
+                return None
+            variations = ()
+        key = variant_key(primary, variations, request)
+        landed = engine.flights.landed
+        found = engine.find(key)
+        if found is None:
+            visit.looked = Looked(key, landed, None)
+            return None
+        entry, value = found
+        pass_outward(current_scope(), entry.deps, key)
+        page, now = read_page(value), visit.now()
+        if page is None or page.variations != variations or not page.is_fresh(now):
+            visit.looked = Looked(key, landed, value)
+            return None
+        return answer(page, request, view.policy, now, "HIT")
+
+    def _is_common(self, request: PageRequest) -> bool:
+        """Whether nothing about the request calls for a closer look."""
+        return (
+            request.method == "GET"
+            and not self._view.policy.honour_request_no_cache
+            and request.header("authorization") is None
+            and why_not_serve(request) is None
+        )
 
     def _answer(self, visit: Visit) -> Flow[Outcome]:
         request = visit.request
@@ -224,14 +258,22 @@ class PageCache:
         """What is stored for the visit, or what came of running the view."""
         if last:
             return (yield from run_alone(visit, None, last))
-        if not refresh and (is_guess(visit) or not may_wait(visit)):
+        # Once: what follows a wait, or the learning of something, is another matter.
+        looked, visit.looked = visit.looked, None
+        if refresh or (looked is not None and looked.key != visit.key):
+            looked = None
+        if looked is not None and looked.value is not None:
+            return looked.value, None
+        if looked is None and not refresh and (is_guess(visit) or not may_wait(visit)):
             stored = yield from find(visit)
             if stored is not None and may_see(visit, stored):
                 return stored, None
         replaced = visit.stale if refresh else None
         if not may_wait(visit):
             return (yield from run_alone(visit, replaced, last))
-        return (yield from call(visit.engine, call_for(visit, refresh, replaced), visit.blocking))
+        missed = None if looked is None else looked.landed
+        request = call_for(visit, refresh, replaced)
+        return (yield from call(visit.engine, request, visit.blocking, missed))
 
     def _revalidate(self, visit: Visit, page: Page) -> Flow[Outcome]:
         """Show the expired `page` to everybody but the one who makes it anew."""

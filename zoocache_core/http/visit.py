@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoocache_core.http.key import (
     Variations,
@@ -21,7 +21,7 @@ from zoocache_core.http.tags import page_url_tag, view_tag
 if TYPE_CHECKING:
     from zoocache_core.engine import Engine
 
-__all__ = ["CachedView", "Visit"]
+__all__ = ["CachedView", "Looked", "Visit"]
 
 
 class CachedView:
@@ -61,6 +61,16 @@ class CachedView:
         return set(found).difference(self.named)
 
 
+class Looked(NamedTuple):
+    """What came of a look at the storage that did not give a page to show."""
+
+    key: str
+    landed: int
+    """How many flights had landed before."""
+    value: Any
+    """What was found, or ``None``."""
+
+
 class Visit:
     """One request on its way through the cache.
 
@@ -76,6 +86,7 @@ class Visit:
         "error",
         "key",
         "known",
+        "looked",
         "page",
         "primary",
         "read",
@@ -108,6 +119,7 @@ class Visit:
         self.blocking = blocking
         self.primary = self.key = ""
         self.variations: Variations = ()
+        self.looked: Looked | None = None
         # Whether `variations` is knowledge, and not a guess from the view's other pages.
         self.known = False
         # An expired page that may still be shown if making it anew fails, and where it is stored.
