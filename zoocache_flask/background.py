@@ -23,6 +23,8 @@ from werkzeug.exceptions import HTTPException
 from zoocache_core.http import PageCache
 from zoocache_core.http.background import in_a_thread
 from zoocache_core.http.stale import RenewalTask
+from zoocache_flask.arrivals import arrived
+from zoocache_flask.current import EXTENSION
 
 __all__ = ["renew_later", "renewal_of"]
 
@@ -66,6 +68,8 @@ def renewal_of(environ: Mapping[str, Any], cache: PageCache) -> RenewalTask | No
 def _renew(app: Flask, environ: dict[str, Any], task: RenewalTask) -> None:
     try:
         with app.request_context(environ) as context:
+            for state in app.extensions[EXTENSION].values():
+                arrived(state)
             if _called(app.preprocess_request, context) is None:
                 _called(app.dispatch_request, context)
     except HTTPException as answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,6 +29,8 @@ class State:
     """What is tracked for it, unless nothing is to be."""
     functions: dict[Hashable, Any] = field(default_factory=dict)
     """What ``cacheable`` has made of functions for this engine; goes when the application goes."""
+    receivers: list[Callable[..., None]] = field(default_factory=list)
+    """What signals call. They do not keep it alive themselves."""
     responders: dict[type[Response], PageResponder] = field(default_factory=dict)
     """What makes responses of stored pages, by the application's class of responses."""
 

@@ -53,6 +53,11 @@ class Databases:
         if has_app_context() and current_app == app:
             self.look()
 
+    @property
+    def tracked(self) -> bool:
+        """Whether reads and writes are noticed."""
+        return self._tracking is not None
+
     def look(self) -> None:
         """Begin to track if what there is to track is there now. Needs the application's context.
 

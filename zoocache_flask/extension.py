@@ -12,7 +12,7 @@ from flask import Flask
 
 from zoocache_core import ConfigurationError, Engine
 from zoocache_core.decorator import Cached, Decorator, Deps
-from zoocache_flask import cli, jinja, signals
+from zoocache_flask import arrivals, cli, jinja, signals
 from zoocache_flask.conf import DEFAULT, OPTION_NAMES, read
 from zoocache_flask.current import EXTENSION, State, current_state, state_of
 from zoocache_flask.databases import Databases
@@ -90,7 +90,8 @@ class ZooCache:
         databases = None
         if options.sqlalchemy is not None:
             databases = Databases(app, engine, self.db, options.sqlalchemy)
-        caches[self.name] = State(self.name, engine, options, databases)
+        state = caches[self.name] = State(self.name, engine, options, databases)
+        arrivals.follow(app, state)
         # Applications have no end that Flask tells of. Tests make hundreds of them. (Not the whole
         # state: cached functions may refer to the application.)
         weakref.finalize(app, _close, engine, databases)

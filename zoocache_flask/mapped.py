@@ -8,7 +8,7 @@ from typing import Any
 from zoocache_core.encoding import KeyAdapter, register_adapter_finder
 from zoocache_core.errors import UnsupportedValue
 
-__all__ = ["install"]
+__all__ = ["install", "is_mapped"]
 
 
 def install() -> None:
@@ -17,6 +17,11 @@ def install() -> None:
     It does not import SQLAlchemy: where that is not loaded there are no mapped classes.
     """
     register_adapter_finder(_find)
+
+
+def is_mapped(value: object) -> bool:
+    """Whether ``value`` is an object of a mapped class."""
+    return _find(type(value)) is not None
 
 
 def _find(kind: type) -> KeyAdapter | None:

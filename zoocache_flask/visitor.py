@@ -27,6 +27,7 @@ from zoocache_core.errors import UnsupportedValue
 from zoocache_core.http.reads import Reads, WatchedDict
 from zoocache_core.missing import MISSING
 from zoocache_flask import mapped
+from zoocache_flask.arrivals import read_since_arrival
 from zoocache_flask.observed import (
     WatchedCookies,
     WatchedGlobals,
@@ -158,6 +159,7 @@ class Watch:
         if read not in self.values:
             # As it is at the first look: the view may change it.
             text = None if value is MISSING else identity(value)
+            read_since_arrival(value)
             if text is None and value is not MISSING:
                 self.reads.refuse(
                     f"the view read {kind}.{name}, and nothing says to whom that "
@@ -181,7 +183,9 @@ class Watch:
         value = state.get(name, MISSING)
         if name == LOGGED_IN and (manager := login_manager()) is not None:
             self.reads.note("user")
-            if name not in state:
+            if name in state:
+                read_since_arrival(value)
+            else:
                 # Who is there is read from the session, on which the page does not depend.
                 with self.paused():
                     manager._load_user()
