@@ -61,7 +61,7 @@ _OF_EVERYBODY: Final = re.compile(
 
 _CSRF: Final = "csrf_token"
 
-_KNOWN_GLOBALS: Final = ("babel_", "_sqlalchemy_queries")
+_KNOWN_GLOBALS: Final = ("_flask_babel", "babel_", "_sqlalchemy_queries")
 """Begins what Flask-Babel and Flask-SQLAlchemy keep there; the language is in every key."""
 
 
