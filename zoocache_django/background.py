@@ -8,10 +8,13 @@ original is still on its way out through the middleware.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, Final
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
 from django.http import HttpRequest
@@ -30,16 +33,16 @@ def in_a_thread(work: Callable[[], Any]) -> bool:
 
     ``False`` if there are enough of them already.
     """
-    language, zone = translation.get_language(), timezone.get_current_timezone()
+    spoken = _language()
 
     def run() -> None:
         try:
-            with translation.override(language), timezone.override(zone):
+            with spoken():
                 work()
         finally:
             connections.close_all()
 
-    return background.in_a_thread(run)
+    return background.in_a_thread(partial(_context().run, run))
 
 
 def in_a_task(request: HttpRequest, work: Callable[[], Coroutine[Any, Any, Any]]) -> bool:
@@ -47,16 +50,54 @@ def in_a_task(request: HttpRequest, work: Callable[[], Coroutine[Any, Any, Any]]
     :func:`in_a_thread` does."""
     if not isinstance(request, ASGIRequest):
         # Under WSGI, the loop is only there for this request.
-        return in_a_thread(lambda: asyncio.run(_closing(work)))
-    task = asyncio.get_running_loop().create_task(work())
+        return in_a_thread(lambda: asyncio.run(_apart(work)))
+    spoken = _language()
+
+    async def run() -> None:
+        with spoken():
+            await _apart(work)
+
+    task = _context().run(asyncio.get_running_loop().create_task, run())
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
     return True
 
 
-async def _closing(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-    try:
-        await work()
-    finally:
-        # Synchronous code that it called had connections in a thread of its own.
-        await sync_to_async(connections.close_all)()
+async def _apart(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    # What is synchronous in it goes to a thread of its own: that of the request ends with it, and
+    # is in the middle of something until then.
+    async with ThreadSensitiveContext():
+        try:
+            await work()
+        finally:
+            await sync_to_async(connections.close_all)()
+
+
+def _language() -> Callable[[], AbstractContextManager[None]]:
+    """How to speak the visitor's language, and tell the time in their zone, elsewhere."""
+    language, zone = translation.get_language(), timezone.get_current_timezone()
+
+    @contextmanager
+    def spoken() -> Iterator[None]:
+        with translation.override(language), timezone.override(zone):
+            yield
+
+    return spoken
+
+
+def _context() -> Context:
+    """The application's context variables as they are for the visitor, without those that tell of
+    the computations and threads of the request."""
+    context = Context()
+    for variable, value in copy_context().items():
+        if not variable.name.startswith(_OF_THE_REQUEST):
+            context.run(variable.set, value)
+    return context
+
+
+_OF_THE_REQUEST: Final = (
+    "zoocache_",
+    # Of asgiref: the language too, but also the threads that wait for the request's tasks.
+    *("asgiref.local", "async_single_thread_context", "deadlock_context"),
+    "thread_sensitive_context",
+)

@@ -49,6 +49,7 @@ def serve(settings: Any) -> Iterator[Callable[..., None]]:
     """Make a site of one view: ``serve(view, *middleware)``. Each middleware is a function that is
     given the request before the view."""
     from django.urls import re_path
+    from django.utils import timezone, translation
 
     from tests.django import pages
 
@@ -59,3 +60,6 @@ def serve(settings: Any) -> Iterator[Callable[..., None]]:
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.django.pages.meanwhile"]
     yield serve
     pages.before_view.clear()
+    # What a middleware has said for a request stays in the thread.
+    translation.deactivate()
+    timezone.deactivate()
