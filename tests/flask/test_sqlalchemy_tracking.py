@@ -12,6 +12,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine, create_engine, event, select, update
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.ext.horizontal_shard import ShardedSession
 from sqlalchemy.orm import Mapped, Session, mapped_column, scoped_session, sessionmaker
 from sqlalchemy.orm.attributes import InstrumentedAttribute
 
@@ -176,6 +177,49 @@ def test_a_session_that_is_left_behind_forbids_nothing(engine: Engine, cache: Ca
         with Session(engine) as other:
             other.get(Note, 2)
         assert not cache.guards
+
+
+@pytest.mark.parametrize("careful", [True, False])
+def test_a_session_with_shards(engine: Engine, cache: Cache, tmp_path: Path, careful: bool) -> None:
+    other = create_engine(f"sqlite:///{tmp_path}/other.db")
+    Base.metadata.create_all(other)
+
+    def choose(mapper: Any, instance: Any, clause: Any = None) -> str:
+        # Of no use where there is no object to look at.
+        return "one" if careful and instance is None else str(instance.title)
+
+    sessions = sessionmaker(
+        class_=ShardedSession,
+        shards={"one": engine, "two": other},
+        shard_chooser=choose,
+        identity_chooser=lambda *arguments, **options: ["one", "two"],
+        execute_chooser=lambda context: ["one", "two"],
+    )
+    with track([engine, other], cache=cache), sessions() as session:
+        session.add(Note(id=7, title="two"))
+        session.commit()
+        notes = session.scalars(select(Note).order_by(Note.id)).all()
+        for note in notes:
+            cache.fetch(str(note.id), lambda note=note: note.title)
+        rename(engine, "new")
+        assert cache.get("1", MISSING) is MISSING
+        assert cache.get("7", MISSING) == "two"
+        with other.begin() as connection:
+            connection.execute(update(Note).where(Note.id == 7).values(title="new"))
+        assert cache.get("7", MISSING) is MISSING
+    other.dispose()
+
+
+def test_a_session_that_binds_by_statement(engine: Engine, cache: Cache) -> None:
+    class Routed(Session):
+        def get_bind(self, *arguments: Any, clause: Any = None, **options: Any) -> Engine:
+            return {True: engine}[clause is not None]
+
+    with track(engine, cache=cache), Routed() as session:
+        note = session.scalars(select(Note).where(Note.id == 1)).one()
+        assert cache.fetch("title", lambda: note.title) == "one"
+        rename(engine, "two")
+        assert cache.get("title", MISSING) is MISSING
 
 
 def test_flask_sqlalchemy(tmp_path: Path, cache: Cache) -> None:

@@ -156,7 +156,8 @@ def _note(scope: Scope, state: InstanceState[Any]) -> None:
 
 def _databases(state: InstanceState[Any]) -> Iterable[Database]:
     session = state.session
-    if session is not None:
+    # One with an identity token is in the shard of that name, as its session knows.
+    if session is not None and state.identity_token is None:
         found = unit_of(session).database(session, state.mapper)
         if found is not None:
             return (found,)

@@ -49,7 +49,7 @@ def row_tags(instance: object, *, name: str | None = None) -> list[str]:
         raise ValueError(f"row_tags({instance!r}): it has no row yet; flush the session first.")
     found: Iterable[Database] = _named(name)
     session = object_session(instance)
-    if name is None and session is not None:
+    if name is None and session is not None and state.identity_token is None:
         database = unit_of(session).database(session, state.mapper)
         found = found if database is None else (database,)
     tags: dict[str, None] = {}
