@@ -60,6 +60,7 @@ _CONTROL: Final = re.compile(
       | (?P<rollback>(?:rollback|abort)\b(?!\s+prepared))
       | (?P<savepoint>savepoint\s+)(?P<name>\S+?)\s*;?\s*\Z
       | (?P<release>release\b)
+      | (?P<snapshot>set\s+transaction\s+snapshot\b)
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -69,12 +70,12 @@ def control(sql: str) -> tuple[str, str] | None:
     """The kind of a statement that steers a transaction, and the savepoint that it names.
 
     The kinds: ``begin``, ``commit``, ``rollback``, ``savepoint``, ``undo`` (roll back to a
-    savepoint), ``release``.
+    savepoint), ``release``, ``snapshot`` (read what another transaction does, of PostgreSQL).
     """
     found = _CONTROL.match(sql)
     if found is None or ";" in sql.rstrip().rstrip(";"):
         return None
-    for kind in ("begin", "commit", "undo", "rollback", "savepoint", "release"):
+    for kind in ("begin", "commit", "undo", "rollback", "savepoint", "release", "snapshot"):
         if found[kind]:
             return kind, (found["to"] or found["name"] or "").strip('"`').lower()
     return None

@@ -209,6 +209,11 @@ class Transaction(ABC):
         """It is over; doing it again has no effect."""
         isolation.end(self)
 
+    def read_older(self) -> None:
+        """It goes on to read a snapshot from before it began, and nobody knows from when."""
+        self.since = _UNKNOWN
+        isolation.rouse(self)
+
     def touch(self, tags: Iterable[str]) -> None:
         """Record what was written, to be invalidated at the commit."""
         written = self.written

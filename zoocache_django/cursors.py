@@ -152,6 +152,12 @@ def _steer(
     if kind == "commit":
         with transactions.committing(connection):
             return execute()
+    if kind == "snapshot":
+        mine = transactions.current(connection)
+        result = execute()
+        if mine is not None:
+            mine.read_older()
+        return result
     result = execute()
     transaction = transactions.of(connection)
     if kind == "rollback":

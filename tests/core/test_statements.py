@@ -203,6 +203,8 @@ def test_a_query_with_a_backslash_still_only_reads() -> None:
         ('ROLLBACK TO SAVEPOINT "s1_x2"', ("undo", "s1_x2")),
         ("ROLLBACK WORK TO s1;", ("undo", "s1")),
         ('RELEASE SAVEPOINT "s1_x2"', ("release", "")),
+        ("SET TRANSACTION SNAPSHOT '0-1'", ("snapshot", "")),
+        ("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", None),
         ("COMMIT PREPARED 'x'", None),
         ("ROLLBACK PREPARED 'x'", None),
         ("BEGIN; DELETE FROM book; COMMIT", None),

@@ -63,12 +63,14 @@ LOCKING = (
     *("truncate", "truncate_with_others", "alter", "change_schema", "migrate"),
     "write_other_database",
 )
+LEVELS = {"snapshot": "REPEATABLE READ", "serializable": "SERIALIZABLE"}
 KINDS = (
     "atomic",
     "durable",
     "by hand",
     "savepoint",
     "snapshot",
+    "serializable",
     "integrity error",
     "other database",
     "raw",
@@ -131,7 +133,7 @@ class Machine:
 
     def block(self, block: Block, depth: int) -> None:
         using, kind, steps = self.using, block.kind, block.steps
-        if depth and kind in ("durable", "by hand", "raw", "snapshot"):
+        if depth and kind in ("durable", "by hand", "raw", *LEVELS):
             kind = "atomic"
         if kind == "by hand":
             self.by_hand(block)
@@ -153,9 +155,9 @@ class Machine:
             if kind == "other database":
                 using = "other"
             with suppress(*ENDS), transaction.atomic(using, durable=kind == "durable"):
-                if kind == "snapshot" and connections[using].vendor == "postgresql":
+                if kind in LEVELS and connections[using].vendor == "postgresql":
                     with connections[using].cursor() as cursor:
-                        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                        cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {LEVELS[kind]}")
                 self.run(steps, depth + 1)
                 if not block.kept:
                     raise Undo

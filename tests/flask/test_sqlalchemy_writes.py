@@ -497,6 +497,44 @@ class TestPostgresql:
             assert elsewhere.submit(cached, world, "get 1").result(20)[1] == "new"
             assert cached(world, "get 1", session)[1] == "note 1"
 
+    def test_a_connection_without_a_session(
+        self, postgres_only: World, elsewhere: ThreadPoolExecutor
+    ) -> None:
+        """It has written nothing, so it forbids nothing, until somebody else writes."""
+        world = postgres_only
+        engine = world.engine.execution_options(isolation_level="REPEATABLE READ")
+        assert cached(world, "get 1")[1] == "note 1"
+        with engine.connect() as snapshot:
+
+            def title() -> str:
+                found: str = snapshot.scalars(select(Note.title).where(Note.id == 1)).one()
+                return found
+
+            assert world.cache.fetch("title", title) == "note 1"
+            assert not world.cache.guards
+            with world.engine.begin() as connection:
+                connection.execute(update(Note).where(Note.id == 1).values(title="new"))
+            assert world.cache.fetch("title", title) == "note 1"
+            assert elsewhere.submit(cached, world, "get 1").result(20)[1] == "new"
+            assert not is_cached(world, "get 1")
+        assert not world.cache.guards
+        assert is_cached(world, "get 1")
+        assert not is_cached(world, "title")
+
+    def test_the_snapshot_of_another_transaction(self, postgres_only: World) -> None:
+        """It is older than the transaction that reads it, by nobody knows how much."""
+        world = postgres_only
+        engine = world.engine.execution_options(isolation_level="REPEATABLE READ")
+        with Session(engine) as exporter, Session(engine) as importer:
+            name = exporter.scalar(text("SELECT pg_export_snapshot()"))
+            with world.engine.begin() as connection:
+                connection.execute(update(Note).where(Note.id < 3).values(title="new"))
+            importer.execute(text(f"SET TRANSACTION SNAPSHOT '{name}'"))
+            assert cached(world, "get 1", importer)[1] == "note 1"
+            world.cache.set("by hand", importer.get_one(Note, 2).title, deps="db")
+            assert not is_cached(world, "by hand")
+        assert cached(world, "get 1")[1] == "new"
+
     def test_a_transaction_that_had_begun_before_it_was_tracked(self, postgres_only: World) -> None:
         world = postgres_only
         world.tracking.stop()

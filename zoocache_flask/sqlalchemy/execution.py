@@ -151,6 +151,8 @@ def _steer(
         call()
     if kind == "savepoint":
         transaction.savepoint(name)
+    elif kind == "snapshot":
+        transactions.read_older(proxied, transaction)
     elif kind == "undo" and transaction.undo(name):
         transactions.doubt(proxied)
     if transaction.manual and kind in ("commit", "rollback") and "chain" not in text.lower():

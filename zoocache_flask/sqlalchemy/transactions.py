@@ -40,6 +40,7 @@ __all__ = [
     "lost",
     "of",
     "publish",
+    "read_older",
     "release",
     "undo",
     "use",
@@ -156,6 +157,7 @@ class Unit(isolation.Activity, Protocol):
     """The unit of work of a session."""
 
     places: list[dict[Any, Any]]
+    since: Moment
 
     def doubt(self) -> None:
         """Something was rolled back that objects of the session may show."""
@@ -206,6 +208,13 @@ def doubt(connection: PoolProxiedConnection) -> None:
 def _doubt(info: Mapping[Any, Any]) -> None:
     for unit in _units(info):
         unit.doubt()
+
+
+def read_older(connection: PoolProxiedConnection, transaction: Transaction) -> None:
+    """The transaction of ``connection`` goes on to read the snapshot of another one."""
+    transaction.read_older()
+    for unit in _units(info_of(connection)):
+        unit.since = transaction.since
 
 
 def drop(info: dict[Any, Any]) -> None:
