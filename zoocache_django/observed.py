@@ -147,12 +147,13 @@ def watched(
     objects = [request] if wrapper is None else [request, wrapper]
     kinds = [type(each) for each in objects]
     reads.active = True
-    with _showing(watch, shown_query), _watched_user(watch):
+    with _watched_user(watch):
         for each, kind in zip(objects, kinds, strict=True):
             each.__class__ = _observed(kind)
             _watches[id(each)] = watch
         try:
-            yield watch
+            with _showing(watch, shown_query):
+                yield watch
         finally:
             watch.finish()
             reads.active = False

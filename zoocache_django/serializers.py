@@ -116,8 +116,8 @@ def _watched(serializer: Any, context: Any, reads: Reads, make: Callable[[], Any
     root, request = serializer.root, context.get("request")
     watching = WatchedDict(
         context,
-        lambda name: reads.note(f"context:{name}"),
-        lambda: reads.refuse("it read all of its context"),
+        lambda name: reads.note_part(f"context:{name}"),
+        lambda: reads.refuse_part("it read all of its context"),
     )
     http = getattr(request, "_request", request)
     before = root._context

@@ -45,17 +45,25 @@ class Reads(set[str]):
 
     def note(self, read: str) -> None:
         """Record one read."""
+        self.note_part(read)
+        if self.active and self.parent is not None:
+            self.parent.note(read)
+
+    def note_part(self, read: str) -> None:
+        """Record one read of something that the part was given by its page."""
         if self.active:
             self.add(read)
-            if self.parent is not None:
-                self.parent.note(read)
 
     def refuse(self, reason: str) -> None:
         """Record a read that no page can be kept apart by."""
+        self.refuse_part(reason)
+        if self.active and self.parent is not None:
+            self.parent.refuse(reason)
+
+    def refuse_part(self, reason: str) -> None:
+        """Record a read of what its page has given it, that no part can be kept apart by."""
         if self.active:
             self.refusal = reason
-            if self.parent is not None:
-                self.parent.refuse(reason)
 
     def note_environ(self, name: object) -> None:
         """Record the read of one key of the WSGI environment."""
