@@ -200,7 +200,7 @@ def _triggers(value: object) -> dict[str, tuple[str, ...]]:
     found = {}
     for source, written in value.items():
         targets = [written] if isinstance(written, str) else written
-        if not isinstance(targets, Iterable):
+        if not isinstance(targets, Iterable) or isinstance(targets, (Mapping, bytes)):
             raise ConfigurationError(
                 f"ZOOCACHE: option triggers has {written!r} for {source!r}: expected a list of "
                 "models ('shop.sales') or tables ('shop_sales')."

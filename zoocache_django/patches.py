@@ -17,7 +17,15 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final
 
-from zoocache_django import compilers, connections, cursors, relations, rows, tables
+from zoocache_django import (
+    compilers,
+    connections,
+    cursors,
+    relations,
+    rows,
+    tables,
+    transactions,
+)
 
 __all__ = ["PATCHES", "install", "installed", "uninstall"]
 
@@ -46,6 +54,7 @@ def install() -> None:
         if original is not None:
             _originals[owner, name] = original
             setattr(owner, name, wraps(original)(wrapper(original)))
+    transactions.watch(True)
     tables.watch_models(_forget_models)
 
 
@@ -64,6 +73,7 @@ def uninstall() -> None:
     for (owner, name), original in _originals.items():
         setattr(owner, name, original)
     _originals.clear()
+    transactions.watch(False)
     tables.unwatch_models()
 
 

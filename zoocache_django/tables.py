@@ -143,7 +143,12 @@ def written(table: str, keys: Sequence[Any] | None, using: str) -> list[str]:
         found = _written[table] = _outdated_by(table)
     if keys is None or len(keys) > MAX_ROWS:
         tags = [in_database(using, label) for label, _ in found.rows]
-    elif found.numbered and using == DEFAULT_DB_ALIAS and _INTEGER.issuperset(map(type, keys)):
+    elif (
+        found.numbered
+        and using == DEFAULT_DB_ALIAS
+        and _INTEGER.issuperset(map(type, keys))
+        and min(keys, default=-1) >= 0
+    ):
         # The most frequent case by far, on the path of every save.
         tags = [f"{label}:{key}" for label, _ in found.rows for key in keys]
     else:

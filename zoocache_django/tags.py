@@ -23,6 +23,7 @@ __all__ = [
     "forget_databases",
     "in_database",
     "key_parts",
+    "model_named",
     "model_tag",
     "row_tag",
     "same_database",
@@ -32,28 +33,66 @@ __all__ = [
 Model = type[models.Model]
 
 
-def table_tag(model: Model, *, using: str = DEFAULT_DB_ALIAS) -> str:
-    """The tag of a model's whole table, ``shop.product``: invalidating it takes every row along."""
-    return in_database(using, _concrete(model)._meta.label_lower)
+def model_named(model: object) -> Model:
+    """A model, given as itself or by its label (``"shop.product"``), without its proxies.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: there is no such model, or it is abstract and has no rows.
+    """
+    if isinstance(model, str):
+        try:
+            return _concrete(apps.get_model(model))
+        except (LookupError, ValueError) as error:
+            raise ValueError(
+                f"there is no model {model!r}: expected a model, or a label like 'shop.product' of "
+                "one in INSTALLED_APPS"
+            ) from error
+    if not (isinstance(model, type) and issubclass(model, models.Model)):
+        raise TypeError(
+            f"expected a model or its label ('shop.product'), not {type(model).__name__}: "
+            f"{model!r:.80}. A row is named by its model and its key: Product, 7."
+        )
+    if model._meta.abstract:
+        raise ValueError(
+            f"{model.__name__} is abstract and has no rows: name the models that inherit from it"
+        )
+    return _concrete(model)
 
 
-def model_tag(model: Model, *, using: str = DEFAULT_DB_ALIAS) -> str:
+def table_tag(model: Model | str, *, using: str = DEFAULT_DB_ALIAS) -> str:
+    """The tag of a model's whole table, ``shop.product``: invalidating it takes every row along.
+
+    Raises:
+        TypeError, ValueError: there is no such model (see :func:`model_named`).
+    """
+    return in_database(using, model_named(model)._meta.label_lower)
+
+
+def model_tag(model: Model | str, *, using: str = DEFAULT_DB_ALIAS) -> str:
     """The dependency on any row of a model, ``shop.product:*``.
 
-    It also goes where a tag is invalidated, and there means every row.
+    It also goes where a tag is invalidated, and there means every row. The model may be given by
+    its label.
+
+    Raises:
+        TypeError, ValueError: there is no such model, or it is abstract.
     """
     return f"{table_tag(model, using=using)}:*"
 
 
-def row_tag(row: models.Model | Model, pk: Any = None, *, using: str | None = None) -> str:
-    """The tag of one row, ``shop.product:7``, from an instance or from a model and a primary key.
+def row_tag(row: models.Model | Model | str, pk: Any = None, *, using: str | None = None) -> str:
+    """The tag of one row, ``shop.product:7``, from an instance or from a model, or its label, and a
+    primary key.
 
     The key may be of any type that the model's primary key accepts, in any of its spellings: for a
     ``UUIDField``, a ``UUID`` and its text give the same tag. Without ``using`` it is a row of the
     database that the instance came from, or else of the default one.
 
     Raises:
-        ValueError: the instance has no primary key yet, or a model was given without one.
+        TypeError: it is neither an instance nor a model.
+        ValueError: the instance has no primary key yet, or a model was given without one, or there
+            is no such model.
         django.core.exceptions.ValidationError: the key is not valid for the model.
     """
     if isinstance(row, models.Model):
@@ -61,7 +100,7 @@ def row_tag(row: models.Model | Model, pk: Any = None, *, using: str | None = No
         pk = row.pk
         using = using or row._state.db
     else:
-        model = row
+        model = model_named(row)
     if pk is None:
         raise ValueError(
             f"row_tag({row!r}) has no primary key to name the row by: save the instance first, or "

@@ -29,6 +29,8 @@ __all__ = [
     "inherited",
     "of",
     "published",
+    "watch",
+    "watched",
 ]
 
 _ATTRIBUTE: Final = "_zoocache_transaction"
@@ -127,6 +129,20 @@ class Transaction(transactions.Transaction):
             self.settle()
             return True
         return False
+
+
+_watched = False
+
+
+def watch(watched: bool) -> None:
+    """Say whether the beginnings and ends of transactions are noticed."""
+    global _watched
+    _watched = watched
+
+
+def watched() -> bool:
+    """Whether the beginnings and ends of transactions are noticed."""
+    return _watched
 
 
 def of(connection: BaseDatabaseWrapper) -> Transaction | None:

@@ -7,11 +7,12 @@ and when, is the matter of :mod:`zoocache_django.transactions`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 from django.db import DEFAULT_DB_ALIAS, DataError, IntegrityError, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import OneToOneField
 from django.db.models.constants import OnConflict
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.subqueries import DeleteQuery, InsertQuery, UpdateQuery
@@ -19,10 +20,10 @@ from django.db.models.sql.subqueries import DeleteQuery, InsertQuery, UpdateQuer
 from zoocache_core.publishing import Publishing
 from zoocache_core.statements import Statement
 from zoocache_django import tables, transactions
-from zoocache_django.publishing import publishing
+from zoocache_django.publishing import invalidate, publishing
 from zoocache_django.relations import ends_deleted, ends_inserted, referring
 from zoocache_django.rows import identifies, keys_of, model_of
-from zoocache_django.tags import row_tag, table_tag
+from zoocache_django.tags import model_named, row_tag, table_tag
 
 __all__ = ["REFUSALS", "CompiledWrite", "invalidate_model", "tags_of", "touch"]
 
@@ -31,18 +32,56 @@ REFUSALS: Final = (IntegrityError, ProgrammingError, DataError)
 other one it may have, although the answer was lost."""
 
 
-def invalidate_model(model: tables.Model, *keys: Any, using: str = DEFAULT_DB_ALIAS) -> None:
+def invalidate_model(model: tables.Model | str, *keys: Any, using: str = DEFAULT_DB_ALIAS) -> None:
     """Declare that rows of ``model`` were written in a way that Django cannot see.
 
     Everything that depends on the rows with these primary keys is forgotten or, without any, on
-    any row of the model. In a transaction of the database ``using`` that happens when it commits,
-    and not at all when it is rolled back.
+    any row of the model; and what goes with them, as if Django had written them: their parts in the
+    tables of parents and children, and what ``TRIGGERS`` names. In a transaction of the database
+    ``using`` that happens when it commits, and not at all when it is rolled back.
+
+    Raises:
+        TypeError, ValueError: there is no such model, it is abstract, or a key is ``None``.
+        django.core.exceptions.ValidationError: a key is not valid for the model.
+        django.utils.connection.ConnectionDoesNotExist: there is no database ``using``.
     """
-    tags = [row_tag(model, key, using=using) for key in keys]
-    declared = tags or [table_tag(model, using=using)]
-    touch(connections[using], declared)
+    concrete, connection = model_named(model), connections[using]
+    # Also if its writes are ignored otherwise.
+    tags = dict.fromkeys(row_tag(concrete, key, using=using) for key in keys)
+    if not tags:
+        tags[table_tag(concrete, using=using)] = None
+    for part, shares_keys in _parts(concrete):
+        table = tables.name_of(part._meta.db_table)
+        tags.update(
+            dict.fromkeys(tables.written(table, keys if keys and shares_keys else None, using))
+        )
+    if not transactions.watched():
+        return _when_committed(connection, tuple(tags))
+    touch(connection, tags)
     for transaction in transactions.inherited(using):
-        transaction.touch(declared)
+        transaction.touch(tags)
+    return None
+
+
+def _parts(model: tables.Model) -> Iterator[tuple[tables.Model, bool]]:
+    """The models in whose tables a row of ``model`` lies, and whether its key is theirs, too."""
+    yield model, True
+    sharing, key = {model}, model._meta.pk
+    while isinstance(key, OneToOneField) and key.remote_field.parent_link:
+        parent: tables.Model = key.remote_field.model
+        sharing.add(parent)
+        key = parent._meta.pk
+    for parent in model._meta.get_parent_list():
+        yield parent, parent in sharing
+
+
+def _when_committed(connection: BaseDatabaseWrapper, tags: Collection[str]) -> None:
+    """Invalidate ``tags``, with nobody to notice the end of transactions but Django."""
+    if connection.in_atomic_block and not connection.closed_in_transaction:
+        connection.on_commit(lambda: invalidate(tags))
+    else:
+        # A transaction that is managed by hand has no such hook.
+        invalidate(tags)
 
 
 def touch(connection: BaseDatabaseWrapper, tags: Collection[str]) -> None:

@@ -242,6 +242,15 @@ class TestWrites:
         write = Supplier(pk=7, name="s")
         assert outdated(lambda: write.save(force_insert=True), dep) == {dep}
 
+    @pytest.mark.parametrize("using", ["default", "other"])
+    def test_a_key_below_zero(self, using: str) -> None:
+        Label.objects.using(using).create(pk=-5, name="l")
+        read = Label.objects.using(using).filter(pk=-5)
+        (dep,) = deps_of(lambda: read.get())
+        assert outdated(lambda: read.update(name="m"), dep) == {dep}
+        assert outdated(lambda: read.get().save(), dep) == {dep}
+        assert outdated(lambda: read.delete(), dep) == {dep}
+
     def test_nothing_written_nothing_outdated(self) -> None:
         before = engine_stats().invalidations
         Product.objects.filter(pk=999).update(price=1)
