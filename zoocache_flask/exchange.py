@@ -18,11 +18,13 @@ from zoocache_core.http.reads import ADDRESS, HOST_KEYS, Reads
 from zoocache_flask.current import State
 from zoocache_flask.sending import responder
 from zoocache_flask.visitor import (
+    ALL_NAMES,
     LOGGED_IN,
     context,
     current_session,
     identity,
     login_manager,
+    told_names,
     watched,
 )
 
@@ -119,6 +121,8 @@ class FlaskRequest:
         """What identifies what ``flask.g``, the request or its environment has under `name`."""
         if of == "g":
             content: Mapping[str, Any] = vars(g._get_current_object())
+            if name == ALL_NAMES:
+                return _identity(told_names(content))
         else:
             content = vars(self._http) if of == "request" else self.environ
         return _identity(content[name]) if name in content else None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zoocache_flask.visitor import Watch
 
 __all__ = [
+    "WatchedAdapter",
     "WatchedCookies",
     "WatchedGlobals",
     "WatchedRequest",
@@ -60,6 +61,8 @@ class WatchedRequest:
                 return watch.query.encode("latin-1")
             if name in ("remote_addr", "remote_user"):
                 watch.reads.note(f"header:{ADDRESS}")
+            elif name in ("scheme", "server"):
+                watch.note_place(name)
             elif name in watch.custom:
                 state = object.__getattribute__(self, "__dict__")
                 watch.note_value("request", name, state.get(name, MISSING))
@@ -109,8 +112,9 @@ class WatchedGlobals:
         return super().__contains__(name)  # type: ignore[misc, no-any-return]
 
     def __iter__(self) -> Iterator[str]:
-        for name in list(vars(self)):
-            self._look(name)
+        watch = _watches.get(id(self))
+        if watch is not None:
+            watch.note_names(vars(self))
         return super().__iter__()  # type: ignore[misc, no-any-return]
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -159,6 +163,18 @@ def restore(each: Any, before: tuple[type, Watch | None]) -> None:
         object.__setattr__(each, "__class__", kind)
     else:
         _watches[id(each)] = previous
+
+
+class WatchedAdapter:
+    """Makes the addresses of views, of which those with a host show the visitor's."""
+
+    def build(self, *args: Any, **kwargs: Any) -> str:
+        built: str = super().build(*args, **kwargs)  # type: ignore[misc]
+        watch = _watches.get(id(self))
+        if watch is not None and not built.startswith("/"):
+            watch.note_place("scheme")
+            watch.note_environ("HTTP_HOST")
+        return built
 
 
 _observed_kinds: dict[type, type] = {}

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from zoocache_core.missing import MISSING
 from zoocache_flask import mapped
 from zoocache_flask.arrivals import read_since_arrival
 from zoocache_flask.observed import (
+    WatchedAdapter,
     WatchedCookies,
     WatchedGlobals,
     WatchedRequest,
@@ -39,22 +40,27 @@ from zoocache_flask.observed import (
 )
 
 __all__ = [
+    "ALL_NAMES",
     "LOGGED_IN",
     "Watch",
     "context",
     "current_session",
     "identity",
     "login_manager",
+    "told_names",
     "watched",
 ]
 
 mapped.install()
 
+ALL_NAMES: Final = "*"
+"""Stands for the names of all attributes of ``flask.g`` among their values."""
+
 LOGGED_IN: Final = "_login_user"
 """Where Flask-Login keeps the user, in ``flask.g``."""
 
 _OF_EVERYBODY: Final = re.compile(
-    "(HTTP|CONTENT|REMOTE|REQUEST|SERVER|GATEWAY|PATH|SCRIPT|QUERY|RAW|DOCUMENT)_"
+    "(HTTP|CONTENT|SERVER|GATEWAY|PATH|SCRIPT|QUERY|DOCUMENT)_|REMOTE_(ADDR|USER)$|REQUEST_METHOD$"
     r"|(wsgi|werkzeug|flask|gunicorn|uwsgi|waitress)\."
 )
 """Begins keys of the WSGI environment that say nothing of a visitor, or are told otherwise."""
@@ -116,7 +122,17 @@ def _leave_user_unread() -> None:
 class Watch:
     """One request under observation. ``reads`` changes while a part of the page is made."""
 
-    __slots__ = ("cookies", "custom", "environ", "ignored", "own", "query", "reads", "values")
+    __slots__ = (
+        "cookies",
+        "custom",
+        "environ",
+        "ignored",
+        "own",
+        "query",
+        "reads",
+        "real",
+        "values",
+    )
 
     def __init__(
         self,
@@ -126,6 +142,7 @@ class Watch:
         shown_query: Callable[[str], str] | None,
     ) -> None:
         self.reads = reads
+        self.real = real
         self.ignored = ignored
         self.own: set[str] = set()
         self.values: dict[str, str | None] = {}
@@ -172,9 +189,20 @@ class Watch:
     def note_environ(self, name: object) -> None:
         """Record a look at one key of the WSGI environment."""
         self.reads.note_environ(name)
-        if isinstance(name, str) and not _OF_EVERYBODY.match(name):
+        if name == "wsgi.url_scheme":
+            self.note_place("scheme")
+        elif isinstance(name, str) and not _OF_EVERYBODY.match(name):
             # What a server or a middleware has found out, about a certificate for example.
             self.note_value("environ", name, dict.get(self.environ, name, MISSING))
+
+    def note_place(self, name: str) -> None:
+        """Record a look at an attribute of the request that goes with the host."""
+        if not self.reads.is_known("HTTP_HOST"):
+            self.note_value("request", name, vars(self.real).get(name))
+
+    def note_names(self, state: dict[str, Any]) -> None:
+        """Record a look at which attributes ``flask.g`` has."""
+        self.note_value("g", ALL_NAMES, told_names(state.keys() - self.own))
 
     def note_global(self, state: dict[str, Any], name: str) -> None:
         """Record a look at an attribute of ``flask.g``, which consists of ``state``."""
@@ -199,6 +227,11 @@ class Watch:
         self.own.add(name)
         if name == _CSRF:
             self.reads.refuse("the page contains a CSRF token")
+
+
+def told_names(names: Iterable[str]) -> list[str]:
+    """Those names of attributes of ``flask.g`` that may tell something of the visitor."""
+    return sorted(name for name in names if not name.startswith((*_KNOWN_GLOBALS, LOGGED_IN)))
 
 
 def _is_connection(value: object) -> bool:
@@ -232,6 +265,7 @@ def watched(
         _leave_user_unread()
     watch = Watch(reads, real, ignored, shown_query)
     objects = (
+        (context().url_adapter, WatchedAdapter),
         (real, WatchedRequest),
         (g._get_current_object(), WatchedGlobals),
         (current_session(), WatchedSession),
