@@ -22,13 +22,24 @@ from zoocache_django.visitor import Watch, not_noticing
 
 __all__ = ["brought", "watched"]
 
+_REMADE: Final = frozenset(
+    name
+    for name, made in vars(HttpRequest).items()
+    if isinstance(made, cached_property) and name not in ("GET", "COOKIES", "headers")
+)
+"""What a request makes of its headers once and keeps: ``accepts()``, ``build_absolute_uri()``."""
+
+_OF_CONTENT_TYPE: Final = frozenset({"content_params", "content_type", "encoding"})
+"""What a request makes of the header ``Content-Type`` when it is made."""
+
 _OF_DJANGO: Final = frozenset(
     {
+        *_REMADE,
+        *_OF_CONTENT_TYPE,
         # HttpRequest and what its subclasses add when it is made, or read.
         *("COOKIES", "FILES", "GET", "META", "POST", "_body", "_encoding", "_files", "_post"),
         *("_mark_post_parse_error", "_post_parse_error", "_read_started", "_stream"),
-        *("_upload_handlers", "accepted_types", "accepted_types_by_precedence", "content_params"),
-        *("content_type", "encoding", "environ", "headers", "method", "path", "path_info"),
+        *("_upload_handlers", "environ", "headers", "method", "path", "path_info"),
         *("resolver_match", "scope", "script_name"),
         # Its middleware and handlers: told otherwise, or of no visitor.
         *("LANGUAGE_CODE", "_acached_user", "_cached_user", "_dont_enforce_csrf_checks"),
@@ -76,6 +87,8 @@ def _look(watch: Watch, kind: type, name: str, state: dict[str, Any]) -> None:
         # All at once, and what copies are made from.
         for each in brought(state):
             _look(watch, kind, each, state)
+    elif name in _OF_CONTENT_TYPE and not wrapper:
+        watch.note("header:content-type")
     elif name in _OF_DJANGO or name in watch.own or name.startswith("__"):
         return
     elif name in state:
@@ -115,6 +128,9 @@ def watched(
     ``shown_query`` reduces the query string to what may be seen of it. Within another ``watched``
     block of the same request, both are told.
     """
+    # Made before, by middleware for example, they would keep quiet about the headers.
+    for name in _REMADE.intersection(object.__getattribute__(request, "__dict__")):
+        delattr(request, name)
     outer = _watches.get(id(request))
     if outer is not None:
         reads.parent, outer.reads, reads.active = outer.reads, reads, True
@@ -147,6 +163,9 @@ def watched(
     objects = [request] if wrapper is None else [request, wrapper]
     kinds = [type(each) for each in objects]
     reads.active = True
+    if request.encoding is not None and environ.get("QUERY_STRING"):
+        # A charset in Content-Type is what Django decodes the parameters by.
+        watch.note("header:content-type")
     with _watched_user(watch):
         for each, kind in zip(objects, kinds, strict=True):
             each.__class__ = _observed(kind)

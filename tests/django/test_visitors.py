@@ -89,6 +89,31 @@ class TestHeaders:
             assert text(Client(), SERVER_NAME=host) == host
             assert text(Client(), headers={"host": host}) == host
 
+    def test_what_was_made_of_them_before_the_view(self, serve: Serve) -> None:
+        serve(shows(lambda request: request.accepts("text/html")), lambda r: r.accepts("a/b"))
+        for accept, shown in (("text/html", "True"), ("text/plain", "False")) * 2:
+            assert text(Client(), headers={"accept": accept}) == shown
+        assert outcome(Client(), headers={"accept": "text/html"}) == "HIT"
+
+    def test_the_address_of_the_site_is_told_by_the_key(self, serve: Serve) -> None:
+        look = HttpRequest.build_absolute_uri
+        serve(shows(lambda request: (look(request), look(request))))
+        assert [outcome(Client()) for _ in range(2)] == ["MISS", "HIT"]
+
+    @pytest.mark.parametrize("name", ["content_type", "content_params", "encoding"])
+    def test_the_type_of_content_that_is_not_there(self, serve: Serve, name: str) -> None:
+        serve(shows(lambda request: getattr(request, name)))
+        kinds = ("text/plain; charset=latin-1", "application/json; charset=ascii")
+        assert len({text(Client(), headers={"content-type": kind}) for kind in kinds}) == 2
+        assert text(Client(), headers={"content-type": kinds[0]}) != text(Client())
+
+    def test_the_encoding_that_parameters_are_read_in(self, serve: Serve) -> None:
+        serve(shows(lambda request: request.GET["q"]))
+        latin = {"content-type": "text/plain; charset=latin-1"}
+        for _ in range(2):
+            assert text(Client(), "/?q=%C3%A9", headers=latin) == "Ã©"
+            assert text(Client(), "/?q=%C3%A9") == "é"
+
     @pytest.mark.parametrize("where", ["META", "environ"])
     def test_what_the_server_has_found_out(self, serve: Serve, where: str) -> None:
         serve(shows(lambda request: getattr(request, where).get("SSL_CLIENT_S_DN")))
