@@ -302,7 +302,11 @@ class Runtime:
 
         None does where the value depends on nothing: it was not read from a database.
         """
-        return bool(deps) and any(guard.hides(deps, stamp) for guard in self.guards)
+        if deps:
+            for guard in self.guards:
+                if guard.hides(deps, stamp):
+                    return True
+        return False
 
     def uncommitted(self) -> bool:
         """Whether a transaction of this context forbids storing anything."""

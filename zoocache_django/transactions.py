@@ -53,8 +53,9 @@ class Transaction(transactions.Transaction):
         self._connection = ref(connection)
         self.alias = connection.alias
         self.exact = connection.vendor in _EXACT
-        # What a test has seen as committed, and how much of that at which savepoint.
-        self._published: WriteBuffer | None = None
+        # What a test has seen as committed, from one savepoint to the next: the same may be written
+        # before and after one. And how many of these came before which savepoint.
+        self._published: list[WriteBuffer] = []
         self._seen: dict[str, int] = {}
 
     @property
@@ -73,8 +74,10 @@ class Transaction(transactions.Transaction):
 
     def savepoint(self, name: str) -> None:
         super().savepoint(name)
-        if self._published is not None:
-            self._seen[name] = self._published.savepoint()
+        if self._published:
+            if self._published[-1]:
+                self._published.append(WriteBuffer())
+            self._seen[name] = len(self._published) - 1
 
     def undo(self, name: str) -> bool:
         undone = self.exact and super().undo(name)
@@ -89,17 +92,17 @@ class Transaction(transactions.Transaction):
         self._unsee(0)
 
     def _unsee(self, savepoint: int) -> None:
-        if self._published is not None:
-            tags = self._published.pending()
-            if self._published.rollback_to(savepoint):
-                # A test is over, and what it saw as committed has never been.
-                invalidate(tags)
+        undone = self._published[savepoint:]
+        if undone:
+            self._published[savepoint:] = [WriteBuffer()]
+            # A test is over, and what it saw as committed has never been.
+            invalidate(list(dict.fromkeys(tag for one in undone for tag in one.pending())))
 
     def publish(self, tags: Collection[str]) -> None:
         """A test sees ``tags`` as committed."""
-        if self._published is None:
-            self._published = WriteBuffer()
-        self._published.touch(*tags)
+        if not self._published:
+            self._published.append(WriteBuffer())
+        self._published[-1].touch(*tags)
 
     def settle(self) -> None:
         """Publish what a block of a test wrote, and has ended."""

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
+from django.core.handlers.base import BaseHandler
 from django.db import (
     DatabaseError,
     IntegrityError,
@@ -18,11 +20,12 @@ from django.db import (
     connections,
     transaction,
 )
+from django.http import HttpRequest
 
 from tests.django.library.models import Book
 from zoocache_core import MISSING, Engine, cacheable, default_engine
 from zoocache_core import stats as engine_stats
-from zoocache_django import invalidate_model, row_tag
+from zoocache_django import invalidate_model, row_tag, transactions
 from zoocache_django.publishing import follow, unfollow
 
 SQLITE = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -360,6 +363,67 @@ class TestAtomicBlocks:
             transaction.on_commit(look, using)
             rewrite(using, book.pk, "new")
         assert seen == [("new", "new")]
+
+
+class TestRequests:
+    """``ATOMIC_REQUESTS``: a view is a transaction, which an error undoes."""
+
+    @pytest.fixture
+    def serve(self, using: str, book: Book, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+        def view(request: HttpRequest, text: str, fails: bool = False) -> Any:
+            before = title(using, book.pk)
+            rewrite(using, book.pk, text)
+            seen = [before, title(using, book.pk), elsewhere(title, using, book.pk)]
+            if fails:
+                raise LookupError
+            return seen
+
+        monkeypatch.setitem(connections.settings[using], "ATOMIC_REQUESTS", True)
+        atomic_view = BaseHandler().make_view_atomic(view)
+        assert atomic_view is not view
+        return partial(atomic_view, HttpRequest())
+
+    def test_a_view_that_succeeds(self, using: str, book: Book, serve: Callable[..., Any]) -> None:
+        assert title(using, book.pk) == "old"
+        assert serve("new") == ["old", "new", "old"]
+        assert title(using, book.pk) == "new"
+        assert default_engine.guards == ()
+
+    def test_a_view_that_fails(self, using: str, book: Book, serve: Callable[..., Any]) -> None:
+        assert title(using, book.pk) == "old"
+        with pytest.raises(LookupError):
+            serve("never", fails=True)
+        assert title.cached_value(using, book.pk) == "old"
+        assert default_engine.guards == ()
+
+
+class TestInexactDatabases:
+    """A rollback does not undo everything in all of them: in MySQL, tables of other engines keep
+    what was written, and what defines tables commits."""
+
+    @pytest.fixture(autouse=True)
+    def _like_mysql(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(transactions, "_EXACT", ())
+
+    @SQLITE
+    def test_what_was_rolled_back_is_invalidated_all_the_same(self) -> None:
+        book = Book.objects.create(title="old")
+        assert title("default", book.pk) == "old"
+        with transaction.atomic():
+            rewrite("default", book.pk, "never")
+            transaction.set_rollback(True)
+        assert not is_cached(book)
+
+    @SQLITE
+    def test_a_savepoint_too(self) -> None:
+        book = Book.objects.create(title="old")
+        assert title("default", book.pk) == "old"
+        with transaction.atomic():
+            with transaction.atomic():
+                rewrite("default", book.pk, "never")
+                transaction.set_rollback(True)
+            assert elsewhere(is_cached, book)
+        assert not is_cached(book)
 
 
 class TestEngines:

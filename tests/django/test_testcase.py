@@ -100,6 +100,40 @@ def test_what_a_test_saw_is_forgotten_with_it() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_what_was_set_up_for_all_tests_of_a_class() -> None:
+    """Each test sees it as it was set up, whatever the others wrote and cached."""
+    from django.test import TestCase
+
+    class Wrapped(TestCase):
+        book: Book
+
+        @classmethod
+        def setUpTestData(cls) -> None:
+            cls.book = Book.objects.create(pk=7, title="set up")
+            assert title(7) == "set up"
+            with transaction.atomic():
+                Book.objects.filter(pk=7).update(title="for all")
+
+        def change(self) -> None:
+            assert title(7) == "for all"
+            assert title.cached_value(7) == "for all"
+            with self.captureOnCommitCallbacks(execute=True), transaction.atomic():
+                transaction.on_commit(lambda: seen.append(title(7)))
+                Book.objects.filter(pk=7).update(title="changed")
+            assert title.cached_value(7) == "changed"
+
+        test_one = test_two = change
+
+    seen: list[str | None] = []
+    result = unittest.TestResult()
+    unittest.TestSuite([Wrapped("test_one"), Wrapped("test_two")]).run(result)
+    assert result.testsRun == 2
+    assert result.wasSuccessful(), result.failures + result.errors
+    assert seen == ["changed", "changed"]
+    assert title(7) is None
+
+
+@pytest.mark.django_db(transaction=True)
 class TestWindow:
     def test_between_commit_and_invalidation_this_process_trusts_nothing(
         self, monkeypatch: pytest.MonkeyPatch
