@@ -83,6 +83,9 @@ def _look(watch: Watch, kind: type, name: str, state: dict[str, Any]) -> None:
     wrapper = "_request" in state
     if wrapper and name in ("user", "auth"):
         watch.note("user")
+        if "_user" in state:
+            # Authenticated before the view ran.
+            watch.note_user(state["_user"])
     elif name in ("__dict__", "__reduce_ex__"):
         # All at once, and what copies are made from.
         for each in brought(state):

@@ -8,7 +8,7 @@
 The key holds everything that was there before: the values of the instance and of those objects that
 were loaded with it, whatever its database row says by now. What the serializer loads itself, over
 ``source="maker.name"`` or in a method, is noticed as everywhere. What it reads of its context
-becomes part of the key when it does so the first time.
+becomes part of the key when it does so the first time; its fields and its own state always are.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from zoocache_core.settings import seconds
 from zoocache_django import conf, patches
 from zoocache_django.exchange import DjangoRequest
 from zoocache_django.observed import watched
+from zoocache_django.portraits import portrait
+from zoocache_django.shapes import shape_of
 
 try:
     from rest_framework.serializers import BaseSerializer, ListSerializer
@@ -93,8 +95,9 @@ def _decorate(serializer: Any, ttl: float | None) -> Any:
             return original(self, instance)
         context, reads = self.context, Reads()
         try:
-            key = _key(name, self, instance, context, known)
-        except UnsupportedValue:
+            key = f"{name}:{digest([shape_of(self), *_shown(instance, context, known)])}"
+        except UnsupportedValue as error:
+            conf.engine().report.warn_once(name, f"What {name} shows is not cached: {error}")
             return original(self, instance)
 
         def make() -> Any:
@@ -132,53 +135,23 @@ def _watched(serializer: Any, context: Any, reads: Reads, make: Callable[[], Any
         root._context = before
 
 
-def _key(name: str, serializer: Any, instance: Any, context: Any, known: set[str]) -> str:
+def _shown(instance: models.Model, context: Any, known: set[str]) -> tuple[str | None, ...]:
+    """What tells what is shown from what is shown for other instances and contexts."""
     request = context.get("request")
     exchange = None if request is None else DjangoRequest(request, _POLICY, (), {}, {})
-    parts = (
-        _shape(serializer),
-        _loaded(instance, ()),
+    return (
+        portrait(instance),
         translation.get_language() if settings.USE_I18N else None,
         timezone.get_current_timezone_name() if settings.USE_TZ else None,
-        [(read, _seen(read, context, exchange)) for read in sorted(known)],
+        encode([(read, _seen(read, context, exchange)) for read in sorted(known)]),
     )
-    return f"{name}:{digest([encode(parts)])}"
-
-
-def _shape(serializer: Any) -> Any:
-    """The fields that are shown; there may be fewer than the class has."""
-    found = [
-        (name, _shape(getattr(field, "child", field)))
-        for name, field in getattr(serializer, "fields", {}).items()
-    ]
-    return type(serializer), found
-
-
-def _loaded(value: Any, above: tuple[Any, ...]) -> Any:
-    """All that an instance holds: its values, and objects that were loaded along with it."""
-    if isinstance(value, models.Model):
-        if value in above or id(value) in above:
-            return type(value)._meta.label_lower, value.pk
-        above = (*above, id(value))
-        own = [(k, _loaded(v, above)) for k, v in vars(value).items() if k[0] != "_"]
-        kept = {
-            **value._state.fields_cache,
-            **getattr(value, "_prefetched_objects_cache", {}),
-        }
-        related = [(k, _loaded(v, above)) for k, v in kept.items()]
-        return type(value)._meta.label_lower, value._state.db, sorted(own), sorted(related)
-    if isinstance(value, models.QuerySet):
-        return [_loaded(item, above) for item in value]
-    if isinstance(value, (list, tuple)):
-        return encode([_loaded(item, above) for item in value])
-    return encode(value)
 
 
 def _seen(read: str, context: Any, exchange: DjangoRequest | None) -> Any:
     """What would be read by a run of now."""
     kind, _, name = read.partition(":")
     if kind == "context" and name != "request":
-        return (context[name],) if name in context else None
+        return (portrait(context[name]),) if name in context else None
     if exchange is None:
         return None
     if kind == "context":

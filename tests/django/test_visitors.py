@@ -654,6 +654,21 @@ class TestRestFramework:
         for version in ("1", "2") * 2:
             assert self.shown(X_Version=version) == f'"{version}"'
 
+    def test_the_row_of_the_user_who_was_authenticated_before(self, serve: Serve) -> None:
+        class Account(APIView):  # type: ignore[misc]
+            authentication_classes = (KeyAuthentication,)
+
+            @method_decorator(cache_view)
+            def get(self, request: Any) -> Response:
+                return Response(request.user.email)
+
+        serve(Account.as_view())
+        User.objects.create_user("ann", email="old")
+        assert [self.shown(X_Key="k") for _ in range(2)] == ['"old"', '"old"']
+        assert outcome(Client(), headers={"X-Key": "k"}) == "HIT"
+        User.objects.update(email="new")
+        assert self.shown(X_Key="k") == '"new"'
+
     @pytest.mark.parametrize("order", ["outside", "inside"])
     def test_function_views(self, serve: Serve, order: str) -> None:
         def name(request: Any) -> Response:
