@@ -40,7 +40,13 @@ from zoocache_core.errors import UnsupportedValue
 from zoocache_core.immutables import is_immutable
 from zoocache_core.naming import class_label, module_name, process_token
 
-__all__ = ["Closure", "function_identity", "function_name", "named_fingerprint"]
+__all__ = [
+    "Closure",
+    "function_identity",
+    "function_name",
+    "named_fingerprint",
+    "plain_closure",
+]
 
 _CachedFunction = functools.lru_cache(maxsize=1)(int).__class__
 _EMPTY: Final = object()
@@ -197,6 +203,23 @@ register_encoder(_CachedFunction, _encode_function)
 register_encoder(BuiltinFunctionType, _encode_builtin)
 register_encoder(MethodDescriptorType, _encode_descriptor)
 register_encoder(WrapperDescriptorType, _encode_descriptor)
+
+
+def plain_closure(fn: Callable[..., Any]) -> str:
+    """What `fn` closes over, as text; or ``""`` if that is nothing that can be compared.
+
+    Only immutable values, and functions, tell one function from another made at the same place.
+    Whatever else is there (a database, an application) is left out, so that all processes have one
+    text.
+    """
+
+    def other(value: object, _name: str) -> str:
+        return encode(value) if type(value) is not CellType and is_immutable(value) else "?"
+
+    if type(fn) is not FunctionType:
+        return ""
+    text = _Walk(other, {}).closure(fn)
+    return "" if text == "[]" else text
 
 
 class Closure:

@@ -40,6 +40,7 @@ class FlaskRequest:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         arguments: Mapping[str, object],
+        given: str | None,
     ) -> None:
         self._http = request._get_current_object()  # type: ignore[attr-defined]
         self.environ: dict[str, Any] = self._http.environ
@@ -47,6 +48,7 @@ class FlaskRequest:
         self._args = args
         self._kwargs = kwargs
         self.arguments = arguments
+        self.given = given
         self.method: str = self._http.method
         self._seen: Reads | None = None
         self._refusal: str | None = None
@@ -79,10 +81,6 @@ class FlaskRequest:
     @property
     def timezone(self) -> str | None:
         return _of_babel("get_timezone")
-
-    @property
-    def given(self) -> str | None:
-        return None
 
     def header(self, name: str) -> str | None:
         field = _FIELDS.get(name)

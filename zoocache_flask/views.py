@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 from zoocache_core.http import Answer, PageCache, PagePolicy
 from zoocache_flask import signals
 from zoocache_flask.background import renew_later, renewal_of
+from zoocache_flask.bound import given_to
 from zoocache_flask.conf import DEFAULT
 from zoocache_flask.current import State, current_engine, settled_state
 from zoocache_flask.exchange import FlaskRequest, response_to
@@ -105,11 +106,13 @@ def _name_of(view: View) -> str:
 
 
 def _sync_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> View:
+    given = given_to(view)
+
     @wraps(view)
     def cached(*args: Any, **kwargs: Any) -> Response:
         app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
         state = settled_state(app, name)
-        exchange = FlaskRequest(policy, args, kwargs, _by_name(view, args, kwargs))
+        exchange = FlaskRequest(policy, args, kwargs, _by_name(args, kwargs), given(args))
         answer = cache.at_once(state.engine, exchange)
         if answer is not None:
             return _told(answer, app, state)
@@ -135,11 +138,13 @@ def _sync_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> V
 
 
 def _async_view(view: View, name: str, policy: PagePolicy, cache: PageCache) -> View:
+    given = given_to(view)
+
     @wraps(view)
     async def cached(*args: Any, **kwargs: Any) -> Response:
         app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
         state = settled_state(app, name)
-        exchange = FlaskRequest(policy, args, kwargs, _by_name(view, args, kwargs))
+        exchange = FlaskRequest(policy, args, kwargs, _by_name(args, kwargs), given(args))
 
         async def run() -> Response:
             if exchange.method not in _CACHED_METHODS:
@@ -171,7 +176,7 @@ def _nothing() -> Response:
     return current_app.response_class(status=204)
 
 
-def _by_name(view: View, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, object]:
+def _by_name(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, object]:
     """The view's arguments by parameter name. Flask gives them so, after a method's own object."""
     if args and isinstance(args[0], ViewClass):
         args = args[1:]

@@ -180,6 +180,64 @@ def test_async_views_and_methods(app: Flask) -> None:
     assert seen(app.test_client()) == ("index None", "HIT")
 
 
+class Site(Flask):
+    """An application with subdomains."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, subdomain_matching=True)
+        self.config["SERVER_NAME"] = "site.test"
+
+
+def test_views_that_one_factory_has_made(make_app: MakeApp) -> None:
+    app = make_app(Site)
+
+    def shop(name: str, tools: object) -> Any:
+        def index() -> str:
+            assert tools is not None
+            return f"The shop {name}"
+
+        return index
+
+    # At one path, and told not to be kept apart by the host.
+    cached = [cache_view(include_host=False)(shop(name, object())) for name in ("A", "B")]
+    for name, view in zip(("a", "b"), cached, strict=True):
+        app.add_url_rule("/", name, view, subdomain=name)
+    client = app.test_client()
+    for outcome in ("MISS", "HIT"):
+        for name in ("a", "b"):
+            expected = (f"The shop {name.upper()}", outcome)
+            assert seen(client, base_url=f"http://{name}.site.test") == expected
+
+
+def test_a_class_that_is_a_view_twice_under_one_key(app: Flask) -> None:
+    class Shop(MethodView):
+        def __init__(self, name: str) -> None:
+            self.name = name
+            self.tools = object()
+
+        @cache_view(key=lambda self: "front")
+        def get(self) -> str:
+            return f"The shop {self.name}"
+
+    for name in ("a", "b"):
+        app.add_url_rule(f"/{name}", view_func=Shop.as_view(name, name))
+    client = app.test_client()
+    for outcome in ("MISS", "HIT"):
+        for name in ("a", "b"):
+            assert seen(client, f"/{name}") == (f"The shop {name}", outcome)
+
+
+def test_a_view_that_answers_options_itself(app: Flask) -> None:
+    runs = route(app, lambda: (request.method, {"X-Own": "1"}), methods=["GET", "OPTIONS"])
+    client = app.test_client()
+    client.get("/")
+    for _ in range(2):
+        response = client.options("/")
+        assert (response.text, response.headers["X-Cache"]) == ("OPTIONS", "BYPASS")
+    assert seen(client) == ("GET", "HIT")
+    assert runs == ["GET", "OPTIONS", "OPTIONS"]
+
+
 # Methods
 
 
