@@ -39,7 +39,8 @@ def check_deployment(
 ) -> list[checks.CheckMessage]:
     """Warn of a cache in process memory, which several server processes do not share."""
     state = conf.state()
-    if state.problems or state.core.get("storage_url") or state.core.get("bus_url"):
+    private = conf.is_private(state.core.get("storage_url"), state.core.get("bus_url"))
+    if state.problems or not private:
         return []
     return [
         checks.Warning(

@@ -21,7 +21,7 @@ from zoocache_django import patches, tables, tags
 from zoocache_django.publishing import follow
 from zoocache_django.signals import SignalSink
 
-__all__ = ["Options", "Problem", "State", "apply", "engine", "state"]
+__all__ = ["Options", "Problem", "State", "apply", "engine", "is_private", "state"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,11 @@ def engine() -> Engine:
         listed = "\n".join(f"- {problem.message}" for problem in _state.problems)
         raise ConfigurationError(f"settings.ZOOCACHE is not usable:\n{listed}")
     return default_engine
+
+
+def is_private(storage_url: str | None, bus_url: str | None) -> bool:
+    """Whether a cache is in the memory of each process, and none learns of the others."""
+    return bus_url is None and (storage_url is None or storage_url.startswith("memory:"))
 
 
 def apply() -> None:

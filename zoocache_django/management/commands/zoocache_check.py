@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from zoocache_core import BusUnavailable, Engine, StorageIsFull
-from zoocache_django.management.on_cache import place_of, the_engine
+from zoocache_django.management.on_cache import add_cache_option, place_of, the_engine
 
 
 class Command(BaseCommand):
@@ -19,9 +19,13 @@ class Command(BaseCommand):
         "if one of that fails."
     )
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the cache."""
+        add_cache_option(parser)
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Try it."""
-        engine = the_engine()
+        engine = the_engine(options)
         problem = _problem(engine)
         if problem is not None:
             raise CommandError(f"storage {place_of(engine)}: {problem}")

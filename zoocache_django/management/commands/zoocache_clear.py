@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandParser
 
-from zoocache_core import BusUnavailable
-from zoocache_django.management.on_cache import in_memory_only, the_engine
+from zoocache_django.management.on_cache import add_cache_option, reaching, shared_engine
 
 
 class Command(BaseCommand):
@@ -15,22 +14,16 @@ class Command(BaseCommand):
 
     help = (
         "Forget everything that is cached under the PREFIX of settings.ZOOCACHE. Caches of "
-        "settings.CACHES, where sessions may be, are left alone unless they share it."
+        "settings.CACHES, where sessions may be, are left alone unless one is named."
     )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the cache."""
+        add_cache_option(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Clear it, where every process is told."""
-        engine = the_engine()
-        if in_memory_only(engine):
-            raise CommandError(
-                "The cache is in the memory of each process, which a command cannot reach. Restart "
-                "the server, or set STORAGE_URL or BUS_URL."
-            )
-        failed = engine.stats().errors
-        try:
+        engine = shared_engine(options)
+        with reaching(engine):
             engine.clear()
-        except BusUnavailable as error:
-            raise CommandError(str(error)) from error
-        if engine.stats().errors > failed:
-            raise CommandError("The storage could not be reached; the log says why.")
         self.stdout.write(self.style.SUCCESS("Cleared."))

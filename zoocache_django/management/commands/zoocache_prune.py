@@ -5,10 +5,10 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from zoocache_core import ConfigurationError
 from zoocache_django import conf
+from zoocache_django.management.on_cache import add_cache_option, reaching, the_engine
 
 _DAY = 86400.0
 
@@ -41,16 +41,15 @@ class Command(BaseCommand):
             metavar="SECONDS",
             help="drop tags not invalidated for so long (default: 86400, one day)",
         )
+        add_cache_option(parser)
 
     def handle(self, *args: Any, max_age: float, **options: Any) -> None:
         """Prune, and say how much was dropped."""
-        try:
-            engine = conf.engine()
-        except ConfigurationError as error:
-            raise CommandError(str(error)) from error
-        dropped = engine.prune(max_age)
+        engine = the_engine(options)
+        with reaching(engine):
+            dropped = engine.prune(max_age)
         self.stdout.write(self.style.SUCCESS(f"Dropped {dropped} branches of tags."))
-        if not (engine.settings.storage_url or engine.settings.bus_url):
+        if conf.is_private(engine.settings.storage_url, engine.settings.bus_url):
             self.stdout.write(
                 self.style.WARNING(
                     "The cache is in the memory of each process, so only this process was pruned. "

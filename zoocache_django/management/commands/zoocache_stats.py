@@ -7,7 +7,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from zoocache_django.management.on_cache import place_of, the_engine
+from zoocache_django.management.on_cache import (
+    add_cache_option,
+    place_of,
+    reaching,
+    the_engine,
+)
 
 
 class Command(BaseCommand):
@@ -21,11 +26,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the format."""
         parser.add_argument("--json", action="store_true", help="as one JSON object")
+        add_cache_option(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print them."""
-        engine = the_engine()
-        counted = engine.stats().as_dict()
+        engine = the_engine(options)
+        with reaching(engine):
+            counted = engine.stats().as_dict()
+            # The counters are there without the store; whether that is, shows when it is used.
+            engine.get("zoocache-stats")
         if options["json"]:
             self.stdout.write(json.dumps({"storage": place_of(engine), **counted}))
             return
