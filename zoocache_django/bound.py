@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any, Final
+from uuid import UUID
 
 from zoocache_core import UnsupportedValue
 from zoocache_django.identities import identify
 
-__all__ = ["Given", "closure_of", "state_of"]
+__all__ = ["Given", "closure_of", "state_of", "with_objects"]
 
 Given = Callable[[bool], "tuple[str, frozenset[str]]"]
 """Text that tells what a view holds, and the tags of the rows that were read for it. The argument
@@ -66,3 +67,25 @@ def state_of(owner: object) -> Given | None:
     # As it is now: the view may change it.
     state = {name: value for name, value in vars(owner).items() if name not in _OF_EVERY_VIEW}
     return (lambda evaluate: identify(state, evaluate)) if state else None
+
+
+def with_objects(
+    arguments: Mapping[str, object], given: Given | None
+) -> tuple[Mapping[str, object], Given | None]:
+    """The arguments that have a text of their own, and ``given`` with the others: objects that
+    converters of the path have looked up, or that the URL pattern hands to the view (sitemaps)."""
+    objects = {name: each for name, each in arguments.items() if type(each) not in _OF_PATHS}
+    if not objects:
+        return arguments, given
+
+    def with_given(evaluate: bool) -> tuple[str, frozenset[str]]:
+        text, rows = identify(objects, evaluate)
+        if given is None:
+            return text, rows
+        other, other_rows = given(evaluate)
+        return f"{len(text)}:{text}{other}", rows | other_rows
+
+    return {name: each for name, each in arguments.items() if name not in objects}, with_given
+
+
+_OF_PATHS: Final = frozenset({str, int, float, bool, UUID, type(None)})

@@ -21,7 +21,7 @@ from zoocache_core.http import PageCache, PagePolicy
 from zoocache_core.http.key import shown_query_of
 from zoocache_django import conf
 from zoocache_django.background import in_a_task, in_a_thread
-from zoocache_django.bound import Given, closure_of, state_of
+from zoocache_django.bound import Given, closure_of, state_of, with_objects
 from zoocache_django.exchange import DjangoRequest, Unresolved
 from zoocache_django.responses import page_response, response_to
 
@@ -127,8 +127,8 @@ def _sync_view(
 
     @wraps(view)
     def cached(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        arguments = _by_name(view, args, kwargs)
-        exchange = DjangoRequest(request, policy, args, kwargs, arguments, given)
+        arguments, held = with_objects(_by_name(view, args, kwargs), given)
+        exchange = DjangoRequest(request, policy, args, kwargs, arguments, held)
 
         def run() -> HttpResponseBase:
             if exchange.method not in _CACHED_METHODS:
@@ -154,9 +154,8 @@ def _async_view(
 
     @wraps(view)
     async def cached(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        exchange = DjangoRequest(
-            request, policy, args, kwargs, _by_name(view, args, kwargs), given, resolved=False
-        )
+        arguments, held = with_objects(_by_name(view, args, kwargs), given)
+        exchange = DjangoRequest(request, policy, args, kwargs, arguments, held, resolved=False)
 
         async def run() -> HttpResponseBase:
             if exchange.method not in _CACHED_METHODS:

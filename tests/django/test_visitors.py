@@ -15,6 +15,7 @@ from itertools import count
 from typing import Any
 
 import django
+import django.urls
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group, Permission, User
@@ -23,6 +24,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template import RequestContext, Template
 from django.test import AsyncRequestFactory, Client, RequestFactory
+from django.urls.converters import IntConverter, get_converters
 from django.utils.decorators import method_decorator
 from django.utils.functional import SimpleLazyObject
 from django.views import View
@@ -514,6 +516,53 @@ class TestViewsThatHoldSomething:
 
         serve(Page.as_view())
         each_sees_their_own(ann=logged_in("ann"), bob=logged_in("bob"))
+
+
+class TestObjectsThatViewsAreGiven:
+    """By the URL patterns, beside or in place of what is written in the path."""
+
+    def test_that_a_pattern_hands_over(self, settings: Any) -> None:
+        class Listing:
+            def __init__(self, **conditions: Any) -> None:
+                self.queryset = Book.objects.filter(**conditions).order_by("title")
+
+        @cache_view(key=lambda request, listings: "one")
+        def view(request: HttpRequest, listings: Any) -> HttpResponse:
+            return HttpResponse(" ".join(book.title for book in listings["books"].queryset.all()))
+
+        patterns = [
+            django.urls.path("all/", view, {"listings": {"books": Listing()}}),
+            django.urls.path("b/", view, {"listings": {"books": Listing(title__startswith="b")}}),
+        ]
+        settings.ROOT_URLCONF = type("Urls", (), {"urlpatterns": patterns})
+        Book.objects.create(title="a1")
+        Book.objects.create(title="b1")
+        for _ in range(2):
+            assert [text(Client(), where) for where in ("/all/", "/b/")] == ["a1 b1", "b1"]
+        assert outcome(Client(), "/all/") == "HIT"
+        Book.objects.create(title="b2")
+        assert text(Client(), "/all/") == "a1 b1 b2"
+
+    def test_that_a_converter_has_looked_up(self, settings: Any) -> None:
+        class BookConverter(IntConverter):
+            def to_python(self, value: str) -> Any:
+                return Book.objects.get(pk=value)
+
+        @cache_view
+        def view(request: HttpRequest, book: Book) -> HttpResponse:
+            return HttpResponse(book.title)
+
+        if "book" not in get_converters():
+            django.urls.register_converter(BookConverter, "book")
+        patterns = [django.urls.path("<book:book>/", view)]
+        settings.ROOT_URLCONF = type("Urls", (), {"urlpatterns": patterns})
+        one, two = Book.objects.create(title="one"), Book.objects.create(title="two")
+        assert text(Client(), f"/{one.pk}/") == "one"
+        assert text(Client(), f"/{two.pk}/") == "two"
+        assert outcome(Client(), f"/{one.pk}/") == "HIT"
+        Book.objects.filter(pk=one.pk).update(title="new")
+        assert text(Client(), f"/{one.pk}/") == "new"
+        assert outcome(Client(), f"/{two.pk}/") == "HIT"
 
 
 class TestParts:
