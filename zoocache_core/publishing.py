@@ -26,12 +26,12 @@ class Publishing:
     configured holds nothing to invalidate.
     """
 
-    __slots__ = ("_doubted", "_engines", "tags")
+    __slots__ = ("_doubted", "_engines", "_given", "tags")
 
     def __init__(self, engines: Iterable[Engine], tags: Collection[str]) -> None:
         self._engines = [(engine, engine.trie) for engine in engines if engine.configured]
         self._doubted: list[str] = []
-        self.tags = tags
+        self.tags = self._given = tags
 
     def __enter__(self) -> Self:
         tags = self.tags
@@ -46,13 +46,22 @@ class Publishing:
 
     def __exit__(self, *exception: object) -> None:
         tags, doubted = self.tags, self._doubted
+        targets = doubted
+        if tags is not self._given or len(tags) > _MOST_DOUBTS:
+            targets = [*map(invalidation_target, tags)]
         for engine, trie in self._engines:
             try:
-                if tags and engine.configured:
-                    engine.invalidate(*tags)
+                if targets and engine.configured:
+                    _invalidate(engine, targets)
             finally:
                 if doubted:
                     trie.settle(doubted)
+
+
+def _invalidate(engine: Engine, targets: list[str]) -> None:
+    """What ``Engine.invalidate`` does, with tags that need no second look."""
+    if len(targets) > 1 or not engine.forget(targets[0]):
+        engine.publish(targets)
 
 
 def _parent(tag: str) -> str:

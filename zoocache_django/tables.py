@@ -19,6 +19,7 @@ from zoocache_core.tags import tag
 from zoocache_django.tags import in_database, key_parts, same_database
 
 __all__ = [
+    "INTEGER",
     "MAX_ROWS",
     "Model",
     "any_row",
@@ -43,7 +44,7 @@ MAX_ROWS: Final = 100
 thousand rows is outdated by almost every write, and costs a thousand checks until then."""
 
 
-_INTEGER: Final = frozenset({int})
+INTEGER: Final = frozenset({int})
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def written(table: str, keys: Sequence[Any] | None, using: str) -> list[str]:
     elif (
         found.numbered
         and using == DEFAULT_DB_ALIAS
-        and _INTEGER.issuperset(map(type, keys))
+        and INTEGER.issuperset(map(type, keys))
         and min(keys, default=-1) >= 0
     ):
         # The most frequent case by far, on the path of every save.

@@ -23,6 +23,7 @@ from zoocache_django import tables, transactions
 from zoocache_django.publishing import invalidate, publishing
 from zoocache_django.relations import ends_deleted, ends_inserted, referring
 from zoocache_django.rows import identifies, keys_of, model_of
+from zoocache_django.tables import INTEGER
 from zoocache_django.tags import model_named, row_tag, table_tag
 
 __all__ = ["REFUSALS", "CompiledWrite", "invalidate_model", "tags_of", "touch"]
@@ -202,13 +203,16 @@ def _inserted(
     key, model = query.get_meta().pk, model_of(query)
     if model is None or not identifies(model, vendor):
         return None
-    keys = [obj.pk for obj in query.objs]
-    if len(returned) == len(keys) and key in returning:
+    if len(returned) == len(query.objs) and key in returning:
         place = list(returning).index(key)
         keys = [row[place] for row in returned]
     elif getattr(query, "on_conflict", None) == OnConflict.UPDATE:
         # It may have changed rows with other keys than those that were to be inserted.
         return None
+    else:
+        keys = [obj.pk for obj in query.objs]
+    if INTEGER.issuperset(map(type, keys)):
+        return keys
     parts = [part for key in keys for part in (key if isinstance(key, tuple) else (key,))]
     if any(part is None or hasattr(part, "resolve_expression") for part in parts):
         return None
