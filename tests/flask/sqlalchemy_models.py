@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sqlalchemy import Column, ForeignKey, String, Table, func, select
-from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship
+from sqlalchemy import Column, Computed, ForeignKey, String, Table, func, select
+from sqlalchemy.ext.associationproxy import AssociationProxy, association_proxy
+from sqlalchemy.ext.hybrid import hybrid_property
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    WriteOnlyMapped,
+    column_property,
+    mapped_column,
+    relationship,
+)
 
 
 class Base(DeclarativeBase):
@@ -40,6 +49,11 @@ class Note(Base):
     comments: Mapped[list[Comment]] = relationship(
         back_populates="note", cascade="all, delete-orphan"
     )
+    slugs: AssociationProxy[list[str]] = association_proxy("labels", "slug")
+
+    @hybrid_property
+    def popular(self) -> bool:
+        return self.votes > 2
 
 
 class Label(Base):
@@ -85,6 +99,43 @@ class Article(Page):
     id: Mapped[int] = mapped_column(ForeignKey("page.id"), primary_key=True)
     body: Mapped[str] = mapped_column(String(50))
     __mapper_args__: ClassVar[dict[str, str]] = {"polymorphic_identity": "article"}
+
+
+class Topic(Base):
+    """Below each other, with versions, some of a subclass in the same table."""
+
+    __tablename__ = "topic"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(50))
+    kind: Mapped[str] = mapped_column(String(10))
+    version: Mapped[int] = mapped_column()
+    length: Mapped[int] = mapped_column(Computed("length(name)"))
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("topic.id", ondelete="CASCADE"))
+    below: WriteOnlyMapped[Topic] = relationship(passive_deletes=True)
+    above: Mapped[Topic | None] = relationship(remote_side="Topic.id", viewonly=True)
+    __mapper_args__ = {  # noqa: RUF012
+        "polymorphic_on": "kind",
+        "polymorphic_identity": "topic",
+        "version_id_col": version,
+    }
+
+
+class Question(Topic):
+    __mapper_args__: ClassVar[dict[str, str]] = {"polymorphic_identity": "question"}
+
+
+class Membership(Base):
+    """Two columns make its key."""
+
+    __tablename__ = "membership"
+    author_id: Mapped[int] = mapped_column(
+        ForeignKey("author.id", ondelete="CASCADE"), primary_key=True
+    )
+    topic_id: Mapped[int] = mapped_column(
+        ForeignKey("topic.id", ondelete="CASCADE"), primary_key=True
+    )
+    role: Mapped[str] = mapped_column(String(50))
+    topic: Mapped[Topic] = relationship()
 
 
 Author.note_count = column_property(

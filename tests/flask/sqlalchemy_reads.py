@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import and_, exists, func, literal, or_, select, text, tuple_, union_all
+from sqlalchemy import (
+    and_,
+    column,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    table,
+    text,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.orm import (
     Session,
     aliased,
@@ -22,8 +34,11 @@ from tests.flask.sqlalchemy_models import (
     Comment,
     Country,
     Label,
+    Membership,
     Note,
     Page,
+    Question,
+    Topic,
     labelled,
 )
 
@@ -113,6 +128,54 @@ def _country(session: Session) -> Any:
     return country and country.name
 
 
+def _slugs(session: Session) -> Any:
+    note = session.get(Note, 1)
+    return note and (sorted(note.slugs), note.popular)
+
+
+def _topic(key: int) -> Read:
+    def read(session: Session) -> Any:
+        topic = session.get(Topic, key)
+        if topic is None:
+            return None
+        below = session.scalars(topic.below.select().order_by(Topic.id))
+        above = topic.above and topic.above.name
+        return (topic.name, topic.version, topic.length, above, [one.name for one in below])
+
+    return read
+
+
+def _membership(session: Session) -> Any:
+    found = session.get(Membership, (1, 2))
+    return found and (found.role, found.topic.name)
+
+
+def _branch(session: Session) -> Any:
+    branch = select(Topic.id).where(Topic.id == 2).cte("branch", recursive=True)
+    branch = branch.union_all(select(Topic.id).where(Topic.parent_id == branch.c.id))
+    return sorted(session.scalars(select(Topic.name).join(branch, branch.c.id == Topic.id)))
+
+
+def _lateral(session: Session) -> Any:
+    best = select(Note.title).where(Note.author_id == Author.id).order_by(Note.votes.desc())
+    if session.get_bind().dialect.name == "sqlite":
+        newest = best.limit(1).scalar_subquery()
+        return [tuple(row) for row in session.execute(select(Author.id, newest))]
+    newest = best.limit(1).lateral()
+    statement = select(Author.id, newest.c.title).outerjoin(newest, literal(1) == 1)
+    return [tuple(row) for row in session.execute(statement.order_by(Author.id))]
+
+
+def _from_text(session: Session) -> Any:
+    statement = select(Note).from_statement(text("SELECT * FROM note WHERE id < 3 ORDER BY id"))
+    return [_one(note) for note in session.scalars(statement)]
+
+
+def _core_session(session: Session) -> Any:
+    statement = select(Note.__table__).where(Note.__table__.c.id == 3)
+    return [tuple(row) for row in session.execute(statement)]
+
+
 def _tree(session: Session) -> Any:
     chain = select(literal(1).label("n")).cte("chain", recursive=True)
     chain = chain.union_all(select(chain.c.n + 1).where(chain.c.n < 4))
@@ -174,6 +237,24 @@ READS: dict[str, Read] = {
     "polymorphic": _polymorphic,
     "article": _article,
     "column property": _counted,
+    "association proxy": _slugs,
+    **{f"topic {key}": _topic(key) for key in (1, 2, 4)},
+    "membership": _membership,
+    "branch": _branch,
+    "questions": _rows(select(Question.name).order_by(Question.id)),
+    "question by key": _rows(select(Question.name).where(Question.id == 3)),
+    "hybrid": _rows(select(Note.id).where(Note.popular).order_by(Note.id)),
+    "lateral": _lateral,
+    "from statement": _from_text,
+    "core in a session": _core_session,
+    "window": _rows(
+        select(
+            Note.id, func.rank().over(order_by=Note.votes.desc(), partition_by=Note.author_id)
+        ).order_by(Note.id)
+    ),
+    "without metadata": _rows(
+        select(column("title")).select_from(table("note")).where(column("id") == 1)
+    ),
     "text key": _country,
     "text": _rows(text("SELECT title FROM note WHERE votes >= 0 ORDER BY id")),
     "text about a view": _rows(text("SELECT * FROM titles ORDER BY 1")),

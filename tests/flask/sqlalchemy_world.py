@@ -14,8 +14,11 @@ from tests.flask.sqlalchemy_models import (
     Comment,
     Country,
     Label,
+    Membership,
     Note,
     Page,
+    Question,
+    Topic,
     labelled,
 )
 from zoocache_core import Engine as Cache
@@ -40,11 +43,11 @@ class World:
 
     tracking: Tracking
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, **settings: Any) -> None:
         self.engine = open_engine(url)
         # What sets the scene is not what is observed.
         self.behind = open_engine(url)
-        self.cache = Cache()
+        self.cache = Cache(**settings)
         with self.behind.begin() as connection:
             Base.metadata.create_all(connection)
             connection.execute(text("DROP VIEW IF EXISTS titles"))
@@ -57,7 +60,7 @@ class World:
             for table in reversed(Base.metadata.sorted_tables):
                 connection.execute(table.delete())
             if connection.dialect.name == "postgresql":
-                for table in ("note", "comment", "label"):
+                for table in ("note", "comment", "label", "topic"):
                     connection.execute(text(f"ALTER SEQUENCE {table}_id_seq RESTART WITH 1000"))
         with Session(self.behind) as session:
             session.add_all([Author(id=1, name="ann"), Author(id=2, name="bob")])
@@ -69,7 +72,15 @@ class World:
             session.add_all([Label(id=1, slug="red"), Label(id=2, slug="blue")])
             session.add_all([Page(id=1, title="page"), Article(id=2, title="article", body="b")])
             session.add(Country(code="fr", name="France"))
+            session.add(Topic(id=1, name="drinks"))
             session.flush()
+            session.add(Topic(id=2, name="tea", parent_id=1))
+            session.add(Question(id=3, name="with milk?", parent_id=1))
+            session.flush()
+            session.add(Question(id=4, name="or sugar?", parent_id=2))
+            session.flush()
+            session.add(Membership(author_id=1, topic_id=2, role="reader"))
+            session.add(Membership(author_id=2, topic_id=1, role="writer"))
             session.add(Comment(id=1, text="first", note_id=1))
             session.execute(insert(labelled), [{"note_id": 1, "label_id": 1}])
             session.commit()

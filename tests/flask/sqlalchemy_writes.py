@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from sqlalchemy import bindparam, delete, insert, literal, select, text, update
+from sqlalchemy import bindparam, column, delete, insert, literal, select, table, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -15,8 +15,11 @@ from tests.flask.sqlalchemy_models import (
     Comment,
     Country,
     Label,
+    Membership,
     Note,
     Page,
+    Question,
+    Topic,
     labelled,
 )
 
@@ -200,6 +203,55 @@ def _writing_cte(session: Session, key: int, other: int) -> None:
         session.expire_all()
 
 
+def _topic(session: Session, key: int, other: int) -> None:
+    topic = session.get(Topic, key)
+    if topic is not None:
+        topic.name = _title() * other
+
+
+def _delete_topic(session: Session, key: int, other: int) -> None:
+    topic = session.get(Topic, key)
+    if topic is not None and other > 2:
+        session.delete(topic)
+    elif topic is not None:
+        session.connection().execute(delete(Topic).where(Topic.__table__.c.id == key))
+        session.expire_all()
+
+
+def _below(session: Session, key: int, other: int) -> None:
+    topic, child = session.get(Topic, key), session.get(Topic, other)
+    if topic is not None and child is not None and key < other:
+        topic.below.add(child)
+    elif topic is not None:
+        topic.below.add(Question(name=_title()))
+
+
+def _membership(session: Session, key: int, other: int) -> None:
+    found = session.get(Membership, (key, other))
+    if found is not None:
+        found.role = _title()
+    elif session.get(Author, key) is not None and session.get(Topic, other) is not None:
+        session.add(Membership(author_id=key, topic_id=other, role=_title()))
+
+
+def _merge(session: Session, key: int, other: int) -> None:
+    session.merge(Note(id=key, title=_title(), votes=other))
+
+
+def _without_metadata(session: Session, key: int, other: int) -> None:
+    notes = table("note", column("id"), column("title"))
+    session.connection().execute(update(notes).where(notes.c.id == key).values(title=_title()))
+    session.expire_all()
+
+
+def _by_the_driver(session: Session, key: int, other: int) -> None:
+    connection = session.connection()
+    connection.exec_driver_sql(f"UPDATE note SET votes = votes + {other} WHERE id = {key}")
+    session.flush()
+    connection.connection.commit()
+    session.expire_all()
+
+
 def _nothing(session: Session, key: int, other: int) -> None:
     session.execute(update(Note).where(Note.id == 77).values(title="never"))
 
@@ -212,5 +264,6 @@ WRITES: dict[str, Write] = {
         _bulk_mappings, _bulk_save, _insert_many, _insert_values, _insert_returning,
         _insert_from_select, _upsert,
         _core_delete, _text, _driver_sql, _country, _page, _writing_cte, _nothing,
+        _topic, _delete_topic, _below, _membership, _merge, _without_metadata, _by_the_driver,
     )
 }  # fmt: skip

@@ -38,6 +38,16 @@ class TestTheDriver:
             connection.connection.commit()
         assert cached(world, "get 1")[1] == "new"
 
+    def test_a_commit_by_the_driver_before_another_statement(
+        self, world: World, elsewhere: ThreadPoolExecutor
+    ) -> None:
+        cached(world, "get 1")
+        with world.engine.connect() as connection:
+            connection.execute(RENAME)
+            connection.connection.commit()
+            connection.scalar(select(Author.name))
+            assert elsewhere.submit(cached, world, "get 1").result(20)[1] == "new"
+
     def test_a_rollback_by_the_pool(self, world: World) -> None:
         cached(world, "get 1")
         connection = world.engine.connect()

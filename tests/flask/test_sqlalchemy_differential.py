@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, ClassVar
 
 from hypothesis import settings
@@ -32,6 +33,7 @@ from tests.flask.sqlalchemy_models import Author, Note
 from tests.flask.sqlalchemy_reads import READS
 from tests.flask.sqlalchemy_world import World
 from tests.flask.sqlalchemy_writes import WRITES
+from tests.servers import PostgresServer
 
 __all__ = ["postgres_world", "sqlite_world"]
 
@@ -46,6 +48,8 @@ class CachedAgainstUncached(RuleBasedStateMachine):
     def begin(self, level: Any) -> None:
         self.world.fill()
         self.levels_drawn = level
+        with Session(self.world.engine) as session:
+            self.old = {note.id: note for note in session.scalars(select(Note))}
         self.elsewhere = ThreadPoolExecutor(1)
         self.open_session()
 
@@ -54,7 +58,8 @@ class CachedAgainstUncached(RuleBasedStateMachine):
         engine = self.world.engine
         if level is not None:
             engine = engine.execution_options(isolation_level=level)
-        self.session = Session(engine)
+        expire = self.levels_drawn.draw(st.booleans())
+        self.session = Session(engine, expire_on_commit=expire)
         self.savepoints: list[Any] = []
         self.kept: list[object] = []
         self.wrote = False
@@ -126,6 +131,19 @@ class CachedAgainstUncached(RuleBasedStateMachine):
 
         self.elsewhere.submit(work).result(30)
 
+    @rule(whole=st.booleans())
+    def let_go(self, whole: bool) -> None:
+        if whole:
+            self.session.expunge_all()
+        else:
+            self.session.expire_all()
+
+    @precondition(lambda self: self.old)
+    @rule(key=KEYS)
+    def merge_old(self, key: int) -> None:
+        """Objects as old as the beginning come into the session, as out of a cache of its own."""
+        self.attempt(lambda: self.session.merge(self.old[key], load=False))
+
     @rule(names=st.lists(st.sampled_from(sorted(READS)), min_size=1, max_size=4))
     def load(self, names: list[str]) -> None:
         """Objects that are loaded outside of cached computations, and stay in the session."""
@@ -152,13 +170,16 @@ class CachedAgainstUncached(RuleBasedStateMachine):
 
     def compare(self, session: Session, where: str) -> None:
         cache = self.world.cache
+        if not session.in_transaction():
+            # Between its transactions, a session is given what is newest.
+            session.begin()
         for name, read in READS.items():
             # One after the other, since a read may flush what the next one sees.
             cached = cache.fetch(name, lambda read=read: read(session))  # type: ignore[misc]
             assert cached == read(session), f"{name!r} {where}"
 
 
-def explore(world: World, levels: list[str | None], examples: int) -> None:
+def explore(world: World, levels: list[str | None], examples: int, steps: int = 20) -> None:
     class Machine(CachedAgainstUncached):
         pass
 
@@ -166,13 +187,33 @@ def explore(world: World, levels: list[str | None], examples: int) -> None:
     scale = 10 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 1
     run_state_machine_as_test(
         Machine,
-        settings=settings(max_examples=examples * scale, stateful_step_count=20, deadline=None),
+        settings=settings(max_examples=examples * scale, stateful_step_count=steps, deadline=None),
     )
 
 
+LEVELS: list[str | None] = [None, "REPEATABLE READ", "SERIALIZABLE", "AUTOCOMMIT"]
+
+
 def test_sqlite(sqlite_world: World) -> None:
-    explore(sqlite_world, [None], 12)
+    explore(sqlite_world, [None], 8)
 
 
 def test_postgresql(postgres_world: World) -> None:
-    explore(postgres_world, [None, "REPEATABLE READ", "SERIALIZABLE", "AUTOCOMMIT"], 15)
+    explore(postgres_world, LEVELS, 9)
+
+
+def test_values_in_lmdb(tmp_path: Path) -> None:
+    world = World(f"sqlite:///{tmp_path}/shop.db", storage_url=f"lmdb://{tmp_path}/cache")
+    try:
+        explore(world, [None], 3, steps=8)
+    finally:
+        world.close()
+
+
+def test_values_in_redis(postgres: PostgresServer, redis_url: str) -> None:
+    dsn = postgres.create_database("sqlalchemy_differential_redis")
+    world = World(dsn.replace("postgresql://", "postgresql+psycopg://"), storage_url=redis_url)
+    try:
+        explore(world, LEVELS, 3, steps=8)
+    finally:
+        world.close()

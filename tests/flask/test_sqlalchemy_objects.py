@@ -6,6 +6,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -89,6 +90,33 @@ class TestOldObjects:
                 assert kept in (None, note)
                 assert cached(world, "get 1", session)[1] == "note 1"
             assert not is_cached(world, "get 1")
+
+    @pytest.mark.parametrize("merged", [True, False])
+    def test_a_session_with_old_objects_is_given_nothing_newer(
+        self, world: World, merged: bool
+    ) -> None:
+        with Session(world.engine) as session:
+            old = session.get_one(Note, 1)
+        rename(world, "new")
+        assert cached(world, "get 1")[1] == "new"
+        with Session(world.engine) as session:
+            held = [old]
+            session.begin()
+            if merged:
+                held.append(session.merge(old, load=False))
+            else:
+                session.add(old)
+            assert cached(world, "get 1", session)[1] == held[-1].title == "note 1"
+
+    def test_a_session_with_objects_from_elsewhere_uses_the_cache(self, world: World) -> None:
+        with Session(world.engine) as session:
+            note = session.get_one(Note, 1)
+        cached(world, "get 2")
+        with Session(world.engine) as session:
+            session.add(note)
+            assert is_cached(world, "get 2")
+            cached(world, "get 1", session)
+            assert is_cached(world, "get 1")
 
     def test_objects_of_a_transaction_that_was_closed_beneath_them(self, world: World) -> None:
         with Session(world.engine) as session:

@@ -54,6 +54,8 @@ def execute(
     transaction = transactions.of(proxied)
     if transaction is not None:
         transactions.join(proxied, transaction)
+        if transaction.ended_unseen(proxied, context):
+            transactions.publish(transaction)
     elif not transactions.autocommits(connection):
         transaction = transactions.enter(connection, database)
     if plan.steering is not None:

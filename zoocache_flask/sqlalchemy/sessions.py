@@ -29,14 +29,24 @@ _ANY: Final = "*"
 class Unit:
     """The unit of work of one session.
 
-    ``since`` is the moment before the oldest object that it holds was loaded. ``places`` are what
-    is kept with the connections that it uses (see ``transactions``). ``doubtful``: its objects may
-    show what was rolled back.
+    ``since`` is the moment before the oldest object was loaded that it has loaded itself and still
+    holds, ``adopted`` are those of objects that came from elsewhere. ``doubtful``: some may show
+    what was rolled back, or are of any age. ``places`` are what is kept with the connections that
+    it uses (see ``transactions``).
     """
 
     by_thread = False
 
-    __slots__ = ("__weakref__", "_databases", "_session", "doubtful", "owners", "places", "since")
+    __slots__ = (
+        "__weakref__",
+        "_databases",
+        "_session",
+        "adopted",
+        "doubtful",
+        "owners",
+        "places",
+        "since",
+    )
 
     def __init__(self, session: Session) -> None:
         self._session = ref(session)
@@ -44,6 +54,7 @@ class Unit:
         self.owners: set[Any] = set()
         self.since = Moment(())
         self.places: list[dict[Any, Any]] = []
+        self.adopted: set[Age] = set()
         self.doubtful = False
 
     @property
@@ -70,7 +81,9 @@ class Unit:
         session = self._session()
         if session is None or not any(_is_in_database(dep) for dep in deps):
             return False
-        older = self.doubtful or stamp > self.since.position(engine)
+        older = self.doubtful or any(
+            stamp > moment.position(engine) for moment in (self.since, *self.adopted)
+        )
         return (older and bool(session.identity_map.keys())) or self.uncommitted()
 
     def stamp(self, engine: Cache) -> int | None:
@@ -85,6 +98,7 @@ class Unit:
         # `expire_on_commit` says.
         if not held.keys() or all(state.expired for state in held.all_states()):
             self.since = Moment(all_caches())
+            self.adopted.clear()
             self.doubtful = False
             self._databases.clear()
             if ages:
@@ -103,6 +117,14 @@ class Unit:
             self.doubtful = True
             for state in session.identity_map.all_states():
                 ages[state] = None
+
+    def adopt(self, state: InstanceState[Any]) -> None:
+        """An object comes into the session that it has not loaded."""
+        age = ages.setdefault(state, None)
+        if age is None:
+            self.doubtful = True
+        else:
+            self.adopted.add(age)
 
     def database(self, session: Session, mapper: Mapper[Any]) -> Database | None:
         """The database in which the session has the rows of ``mapper``, if it is tracked."""
@@ -172,12 +194,15 @@ def _detached(session: Session, state: InstanceState[Any]) -> None:
 
 
 def _adopted(session: Session, state: InstanceState[Any]) -> None:
-    ages.setdefault(state, None)
+    unit_of(session).adopt(state)
 
 
 def _merged(state: InstanceState[Any], context: object) -> None:
     # Given what another object said, whose age nobody knows here.
     ages[state] = None
+    session = state.session
+    if session is not None:
+        unit_of(session).adopt(state)
 
 
 _PICKLED: Final = "zoocache_age"

@@ -98,6 +98,15 @@ class Transaction(transactions.Transaction):
             self.inserting = (context, tags)
             isolation.rouse(self)
 
+    def ended_unseen(self, connection: PoolProxiedConnection, context: object) -> bool:
+        """Whether somebody has ended it by means of the driver, after it had written something.
+
+        ``context`` is about to execute a statement, perhaps the next part of one that inserts.
+        """
+        if self.inserting is not None and self.inserting[0] is context:
+            return False
+        return bool(self.written) and in_progress(connection) is False
+
     def quiet(self, engine: Cache) -> bool:
         return self.inserting is None and super().quiet(engine)
 
