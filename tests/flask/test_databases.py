@@ -123,8 +123,6 @@ def within_a_context(app: Flask) -> None:
     with app.app_context():
         ZooCache(app)
         db.init_app(app)
-        # Whoever uses the cache before anything else has happened.
-        assert ZooCache().engine.configured
 
 
 def after_a_context(app: Flask) -> None:
@@ -151,6 +149,22 @@ def test_pages_notice_writes_in_whatever_order_things_are_set_up(
     fill(app)
     assert {one.name for one in all_databases()} == {"shop.db", "archive.db"}
     assert is_tracked(app)
+
+
+def test_a_context_that_was_there_before_is_enough(make: Callable[..., Flask]) -> None:
+    first, second = make(), make()
+    with first.app_context():
+        db.init_app(first)
+        ZooCache(first)
+        assert all_databases()
+        ZooCache().close(first)
+    assert not all_databases()
+    with second.app_context():
+        ZooCache(second)
+        db.init_app(second)
+        # Whoever uses the cache before anything else has happened.
+        assert ZooCache().engine.configured
+        assert all_databases()
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,9 @@ class Tracking:
                 if tracked not in (None, database):
                     raise ConfigurationError(
                         f"{engine!r} is tracked as {tracked.name!r} already, so it cannot be "
-                        f"tracked as {database.name!r}: its tags must have one name."
+                        f"tracked as {database.name!r}: its tags must have one name. (What "
+                        "ZooCache(app) tracks by itself is named by the option ZOOCACHE_SQLALCHEMY "
+                        "= {'name': ...}.)"
                     )
             for one in metadata:
                 schema.learn(one)
