@@ -112,15 +112,12 @@ def _orders_plainly(options: Any, term: Any) -> bool:
 def _compares_plainly(node: Any) -> bool:
     if isinstance(node, WhereNode):
         return all(map(_compares_plainly, node.children))
-    kind = type(node)
     return (
         isinstance(node, Lookup)
-        and _is_djangos(kind)
         and type(node.lhs) is Col
         and _column_text(node.lhs.target, node.lhs.output_field) is not None
         and _is_djangos(_lookup_of_values(node))
         and not isinstance(node.lhs.output_field, _TIMES)
-        and not getattr(node, "bilateral_transforms", None)
         and node.rhs_is_direct_value()
     )
 

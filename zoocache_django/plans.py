@@ -102,8 +102,6 @@ def compiled(query: Query, using: str) -> Compiled | None:
     """The query's SQL, or ``None`` if there is nothing to ask the database, or it has to be asked:
     the answer may be another one every time. A query that makes no SQL is for Django to refuse, if
     it does: rows that cannot be selected may well be counted."""
-    if query.select_for_update or query.explain_info:
-        return None
     compiler: Any = query.get_compiler(using=using)
     try:
         sql, params = compiler.as_sql()

@@ -140,7 +140,7 @@ class CachedQuerySet(models.QuerySet[_M, Any]):
         clone = super()._clone()  # type: ignore[misc]
         # Being copied does not change it.
         self._recipe = recipe
-        clone._caching, clone._recipe = self._caching, None
+        clone._caching = self._caching
         return clone
 
     # Results

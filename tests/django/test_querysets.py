@@ -9,17 +9,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
-from django.db.models import Count, F, Func, Q, Sum, Value, signals
+from django.db import connection, connections, models, transaction
+from django.db.models import Count, F, Func, Max, Q, Sum, Value, signals
 from django.db.models.functions import Now, Random
 from django.test import override_settings
 from django.utils import timezone as zones
 
+from tests.django.catalog.models import Note, Product
+from tests.django.catalog.population import populate
 from tests.django.instances import outcome, seen
-from tests.django.store.models import Badge, Gadget, Item, Kind, Left, Loud, Offer, Right, Watched
+from tests.django.store.models import (
+    Badge,
+    Gadget,
+    Item,
+    Kind,
+    Left,
+    Loud,
+    Offer,
+    Right,
+    Shelf,
+    Shouting,
+    Watched,
+)
 from zoocache_core import default_engine, invalidate
 from zoocache_core.testing import ManualClock
 from zoocache_django import ZooCacheManager, cacheable
+from zoocache_django.querysets import CachedQuerySet
 
 pytestmark = pytest.mark.django_db
 
@@ -325,9 +340,18 @@ def test_a_queryset_class_of_the_application(django_assert_num_queries: Queries)
         list(Offer.objects.cheap())
 
 
-def test_conversions_of_the_application_run_for_every_caller() -> None:
+def test_conversions_of_the_application_run_for_every_caller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     Loud.objects.create(word="hello")
     assert [Loud.cached.get(pk=1).word for _ in range(2)] == ["HELLO", "HELLO"]
+    list(Loud.cached.values_list("word"))
+    Loud.cached.aggregate(Max("word"))
+    field: Any = Shouting
+    monkeypatch.setattr(field, "from_db_value", lambda self, value, *rest: value.title())
+    assert Loud.cached.get(pk=1).word == "Hello"
+    assert list(Loud.cached.values_list("word")) == [("Hello",)]
+    assert Loud.cached.aggregate(most=Max("word")) == {"most": "Hello"}
 
 
 def test_a_model_that_overrides_from_db_is_given_the_rows() -> None:
@@ -356,6 +380,86 @@ def test_related_managers_know_their_instance(django_assert_num_queries: Queries
     cached = Kind.cached.prefetch_related("items").get(pk=1)
     with django_assert_num_queries(0):
         assert cached.items.all()[0].kind is cached
+
+
+def test_related_managers_of_a_cached_one(django_assert_num_queries: Queries) -> None:
+    clock = ManualClock()
+    with override_settings(ZOOCACHE={"CLOCK": clock}):
+        shelf = Shelf.objects.create(name="one")
+        shelf.books.create().readers.set([shelf])
+        for expected in (2, 0):
+            with django_assert_num_queries(expected):
+                assert shelf.books.all()[0].shelf is shelf
+                assert shelf.read.count() == 1
+        clock.advance(11)
+        with django_assert_num_queries(2):
+            assert shelf.books.all()[0].shelf is shelf
+            assert shelf.read.count() == 1
+        # Those of a manager that is named are cached as that one is.
+        kind = Kind.objects.get(pk=1)
+        for expected in (1, 0):
+            with django_assert_num_queries(expected):
+                assert [item.kind is kind for item in kind.items(manager="cached").all()] == [True]
+
+
+def test_generic_relations() -> None:
+    populate("default")
+    for model in (Note, Product):
+        name = "subject" if model is Note else "notes"
+        plain: Any = models.QuerySet(model).order_by("pk").prefetch_related(name)
+        cached: Any = CachedQuerySet(model).order_by("pk").prefetch_related(name).cached()
+        for _ in range(2):
+            assert seen(list(cached)) == seen(list(plain))
+        Product.objects.filter(pk=1).update(name="new")
+        Note.objects.filter(pk=1).update(text="new")
+        assert seen(list(cached)) == seen(list(plain))
+
+
+HARMLESS: dict[str, Callable[[], Any]] = {
+    "another row": lambda: Item.objects.get(pk=3).save(),
+    "another row's update": lambda: Item.objects.filter(pk=3).update(stock=9),
+    "a new row": lambda: Item.objects.create(),
+    "another row's end": lambda: Item.objects.get(pk=3).delete(),
+    "many of them": lambda: Item.objects.bulk_update([Item(pk=3, stock=5)], ["stock"]),
+    "no row": lambda: Item.objects.filter(name="nobody").update(stock=9),
+    "no row deleted": lambda: Item.objects.filter(name="nobody").delete(),
+    "no row by hand": lambda: execute("UPDATE store_item SET stock = 1 WHERE id = 77"),
+    "another database": lambda: Item.objects.using("other").create(pk=1, name="other"),
+    "another database by hand": lambda: execute("DELETE FROM store_item", "other"),
+    "another table": lambda: Badge.objects.create(),
+    "what was rolled back": lambda: rolled_back(Item.objects.all().delete),
+    "what is there already": lambda: Item.objects.get_or_create(pk=1),
+    "labels of another": lambda: Item.objects.get(pk=3).badges.set([]),
+}
+
+
+def execute(sql: str, using: str = "default") -> None:
+    with connections[using].cursor() as cursor:
+        cursor.execute(sql)
+
+
+def rolled_back(write: Callable[[], Any]) -> None:
+    with transaction.atomic():
+        write()
+        transaction.set_rollback(True)
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_does_not_change_them_leaves_rows_in_the_cache(
+    name: str, django_assert_num_queries: Queries
+) -> None:
+    reads = [
+        lambda: Item.cached.get(pk=1),
+        lambda: list(Item.cached.filter(pk__in=[1, 2])),
+        lambda: Item.cached.filter(pk=2, stock__gt=0).exists(),
+        lambda: list(Item.cached.filter(pk=1).values_list("name")),
+        lambda: list(Kind.cached.all()),
+    ]
+    first = [seen(read()) for read in reads]
+    HARMLESS[name]()
+    with django_assert_num_queries(0):
+        assert [seen(read()) for read in reads] == first
 
 
 def test_results_can_be_pickled() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import pickle
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from decimal import Decimal
+from json import JSONDecoder
 from typing import Any
 
 import pytest
@@ -15,16 +17,19 @@ from django.db import models
 from django.db.models import CharField, Count, DecimalField, F, IntegerField, Max, Q, Sum, Value
 from django.db.models.lookups import Exact
 from django.test import override_settings
+from django.test.utils import register_lookup
 from django.utils import translation
 from django.utils.translation import gettext_lazy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.django.instances import outcome
-from tests.django.store.models import Badge, Item, Kind, Offer
+from tests.django.store.models import Badge, Item, Kind, Loud, Offer
 from zoocache_core import default_engine
-from zoocache_django import ZooCacheManager
+from zoocache_django import ZooCacheManager, columns, plans
+from zoocache_django.columns import field_text, is_plain
 from zoocache_django.querysets import CachedQuerySet
+from zoocache_django.recipes import EMPTY, followed_by
 
 pytestmark = pytest.mark.django_db
 
@@ -49,6 +54,7 @@ LOOKUPS = (
 VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, 2, "1", "i1", "", "True", "None", 1.0, Decimal("1.0"), Decimal(1)),
     *([], [1], (1,), [1, 2], (2, 1), [True], ["1"], [None], [1, None], [[1]], {1}, range(2)),
+    [F("stock"), 1],
 )
 conditions = st.lists(
     st.tuples(st.sampled_from(LOOKUPS), st.sampled_from(VALUES)), min_size=1, max_size=3
@@ -134,11 +140,12 @@ def test_conditions_in_two_calls_are_not_those_in_one() -> None:
 
 @contextmanager
 def replaced(lookup: Any) -> Iterator[None]:
-    CharField.register_lookup(lookup, "exact")
+    field: Any = models.UUIDField
+    field.register_lookup(lookup, "exact")
     try:
         yield
     finally:
-        CharField._unregister_lookup(lookup, "exact")  # type: ignore[attr-defined]
+        field._unregister_lookup(lookup, "exact")
 
 
 def test_a_lookup_of_the_application_is_compiled_each_time() -> None:
@@ -150,12 +157,63 @@ def test_a_lookup_of_the_application_is_compiled_each_time() -> None:
             right, more = self.process_rhs(compiler, connection)
             return f"{left} {operator} {right}", [*params, *more]
 
+    code = uuid.UUID(int=7)
+    Item.objects.filter(pk=2).update(code=code)
     with replaced(Compared):
         # With this value Django asks for something else, in which the lookup has no part.
-        keys(Item.cached.filter(name=None))
-        assert keys(Item.cached.filter(name="i0")) == [2]
+        assert keys(Item.cached.filter(code=None).order_by("pk")) == [1, 3]
+        assert keys(Item.cached.filter(code=code).order_by("pk")) == [2]
         operator = "<>"
-        assert keys(Item.cached.filter(name="i0").order_by("pk")) == [1, 3]
+        assert keys(Item.cached.filter(code=code).order_by("pk")) == []
+
+
+def test_fields_that_convert_in_ways_of_their_own_are_not_taken_for_others() -> None:
+    assert field_text(Loud._meta.get_field("word")) is None
+    assert field_text(models.JSONField(decoder=JSONDecoder)) is None
+    assert field_text(models.JSONField()) == "JSONField"
+
+
+class Doubled(models.Transform):
+    lookup_name = "doubled"
+    bilateral = True
+    template = "(%(expressions)s * 2)"
+
+
+NOT_PLAIN: dict[str, Callable[[], Any]] = {
+    "an annotation": lambda: Item.objects.annotate(x=F("stock")),
+    "a union": lambda: Item.objects.filter(pk=1).union(Item.objects.filter(pk=2)),
+    "another order each time": lambda: Item.objects.order_by("?"),
+    "an expression to order by": lambda: Item.objects.order_by(F("stock")),
+    "the order of another model": lambda: Item.objects.order_by("kind"),
+    "a part of a date": lambda: Item.objects.filter(made__year=2024),
+    "a moment": lambda: Item.objects.filter(made="2024-01-01 00:00Z"),
+    "a column": lambda: Item.objects.filter(stock=F("pk")),
+    "a subquery": lambda: Item.objects.filter(kind__in=Kind.cached.all()),
+    "a transform": lambda: Item.objects.filter(stock__doubled=2),
+    "part of a document": lambda: Item.objects.filter(data__n=1),
+    "an exists": lambda: Item.objects.filter(models.Exists(Kind.cached.all())),
+    "raw conditions": lambda: Item.objects.extra(where=["1 = 1"]),
+    "an inner condition": lambda: Item.objects.filter(Q(pk=1) | Q(made="2024-01-01 00:00Z")),
+    "another column's conversion": lambda: Loud.cached.filter(word="x"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_PLAIN)
+def test_what_says_more_than_its_values(name: str) -> None:
+    with register_lookup(IntegerField, Doubled):
+        assert not is_plain(NOT_PLAIN[name]().query)
+    assert is_plain(Item.objects.filter(pk=1, name__in=["a"]).order_by("-stock").query)
+
+
+def test_calls_are_told_apart_where_fields_are_named_like_methods() -> None:
+    def recipe(*steps: dict[str, int]) -> Any:
+        found: Any = EMPTY
+        for step in steps:
+            found = followed_by(found, "filter", (), step)
+        return found
+
+    assert followed_by(EMPTY, "order_by", (F("a"),), {}) is None
+    assert recipe({"a": 1}, {"filter": 2, "b": 3}) != recipe({"a": 1, "filter": 2}, {"b": 3})
 
 
 def test_lists_are_read_when_the_queryset_is_evaluated() -> None:
@@ -175,6 +233,7 @@ def test_a_copy_goes_its_own_way() -> None:
     assert keys(changed) == [1]
     unpickled = pickle.loads(pickle.dumps(Item.cached.filter(pk=2)))
     assert keys(unpickled.all()) == [2]
+    assert len(Item.cached.all()) == 3
     other = Item.cached.all()
     other.query = pickle.loads(pickle.dumps(Item.objects.filter(pk=3).query))
     assert keys(other) == [3]
@@ -305,6 +364,70 @@ def test_aggregates_come_from_the_cache(django_assert_num_queries: Queries) -> N
         assert [read() for read in reads] == first
 
 
+@contextmanager
+def field_of_class(model: Any, name: str, kind: type) -> Iterator[None]:
+    """As after a change of the application, with the same store."""
+    field = model._meta.get_field(name)
+    before = type(field)
+    try:
+        field.__class__ = kind
+        start_again()
+        yield
+    finally:
+        field.__class__ = before
+        start_again()
+
+
+def start_again() -> None:
+    plans.forget()
+    for known in (plans._fields_of, columns._column_text):
+        known.cache_clear()
+
+
+def test_what_was_converted_by_another_field_is_not_used() -> None:
+    def read() -> Any:
+        most = Item.cached.aggregate(m=Max("price"))["m"]
+        return type(most), type(Item.cached.get(pk=1).price), type(Item.cached.all()[0].data)
+
+    assert read() == (Decimal, Decimal, dict)
+    with field_of_class(Item, "price", models.FloatField):
+        assert read() == (float, int, dict)
+    with field_of_class(Item, "data", models.TextField):
+        assert read() == (Decimal, Decimal, str)
+
+
+def test_what_was_converted_by_another_field_of_another_model_is_not_used() -> None:
+    Kind.cached.update(name="2024-02-29")
+
+    def read() -> Any:
+        rows = Item.cached.filter(pk=1)
+        return rows.values_list("kind__name").get(), rows.select_related("kind").get().kind.name
+
+    assert read() == (("2024-02-29",), "2024-02-29")
+    with field_of_class(Kind, "name", models.DateField):
+        assert read() == ((date(2024, 2, 29),), date(2024, 2, 29))
+
+
+def test_another_release_of_django_converts_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    misses = default_engine.stats().misses
+    for version in ("5.2.1", "5.2.2"):
+        monkeypatch.setattr("django.get_version", lambda: version)  # noqa: B023
+        plans.forget()
+        keys(Item.cached.all())
+    assert default_engine.stats().misses == misses + 2
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_databases_are_told_apart() -> None:
+    Item.objects.using("other").create(pk=1, name="other")
+    for using, expected in (("default", "i1"), ("other", "other"), ("default", "i1")):
+        found = Item.cached.using(using)
+        assert found.get(pk=1).name == expected
+        assert found.annotate(x=F("name")).get(pk=1).x == expected
+        assert found.count() == (3 if using == "default" else 1)
+        assert Item.cached.db_manager(using).get(pk=1).name == expected
+
+
 def test_settings_of_time_zones_are_told_apart() -> None:
     Item.objects.filter(pk=1).update(made=datetime(2024, 1, 1, tzinfo=timezone.utc))
     read = lambda: (Item.cached.get(pk=1).made, Item.cached.aggregate(m=Max("made"))["m"])  # noqa: E731
@@ -353,15 +476,17 @@ def test_what_a_queryset_of_the_application_does_is_done(name: str, above: bool)
     mixin = type("Mixin", (models.QuerySet,), {name: METHODS[name]})
     kind = type("Kind", (mixin, CachedQuerySet) if above else (CachedQuerySet, mixin), {})
     kind.tenants = mixin  # type: ignore[attr-defined]
+    Item.objects.create(pk=4, stock=0)
     manager = ZooCacheManager.from_queryset(kind)()
     manager.model = Item
     for _ in range(2):
-        for tenant in (1, 2):
+        for current, expected in ((0, [3, 4]), (1, [2])):
+            tenant = current
             found = manager.filter(pk__gt=0)
             if name == "count":
-                assert found.count() == 1
+                assert found.count() == len(expected)
             else:
-                assert keys(found) == [3 - tenant]
+                assert sorted(keys(found)) == expected
 
 
 def test_a_manager_beside_it_leaves_rows_out() -> None:
@@ -412,3 +537,8 @@ def test_prefixes_and_managers_are_kept_apart() -> None:
     assert default_engine.stats().misses == misses + 2
     list(one.all())
     assert default_engine.stats().misses == misses + 2
+    for prefix in ("one", "two"):
+        manager = ZooCacheManager(prefix=prefix)
+        manager.model = Item
+        list(manager.filter(pk=1))
+    assert default_engine.stats().misses == misses + 4

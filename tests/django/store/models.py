@@ -105,3 +105,18 @@ class Offer(models.Model):
     price = models.IntegerField()
 
     objects: ClassVar[Any] = CheapQuerySet.as_manager()
+
+
+class Shelf(models.Model):
+    """Its manager caches everything, related objects included."""
+
+    name = models.CharField(max_length=20)
+
+    objects = ZooCacheManager(ttl=10)
+
+
+class Book(models.Model):
+    shelf = models.ForeignKey(Shelf, on_delete=models.CASCADE, related_name="books")
+    readers = models.ManyToManyField(Shelf, related_name="read")
+
+    objects = ZooCacheManager(ttl=10, prefix="books")
