@@ -125,13 +125,13 @@ _databases: Final[dict[str, Database]] = {}
 _caches: tuple[Cache, ...] = ()
 
 
-def named(name: str, dialect: str) -> Database:
-    """The tracked database of this name, which is new if there was none.
+def named(name: str, dialect: str, others: Mapping[str, Database]) -> Database:
+    """The database of this name that is tracked, or among ``others``; a new one if there is none.
 
     Raises:
         ConfigurationError: the one of this name is of another kind.
     """
-    found = _databases.setdefault(name, Database(name, dialect))
+    found = _databases.get(name) or others.get(name) or Database(name, dialect)
     if found.dialect != dialect:
         raise ConfigurationError(
             f"name={name!r} is the name of a {found.dialect} database already, and this is a "

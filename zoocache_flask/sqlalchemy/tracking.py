@@ -78,10 +78,13 @@ class Tracking:
         self._engines: list[Engine] = []
         self._databases: list[Database] = []
         with _lock:
-            wanted = [
-                (one, databases.named(name or databases.default_name(one), one.dialect.name))
-                for one in engines
-            ]
+            # None of which counts before it is certain that all can be tracked.
+            found: dict[str, Database] = {}
+            wanted: list[tuple[Engine, Database]] = []
+            for engine in engines:
+                called = name or databases.default_name(engine)
+                found[called] = databases.named(called, engine.dialect.name, found)
+                wanted.append((engine, found[called]))
             for engine, database in wanted:
                 tracked = databases.of_engine(engine)
                 if tracked not in (None, database):
