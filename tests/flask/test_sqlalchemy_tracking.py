@@ -21,6 +21,7 @@ from tests.flask.sqlalchemy_models import Base, Note
 from zoocache_core import MISSING, ConfigurationError
 from zoocache_core import Engine as Cache
 from zoocache_flask.sqlalchemy import instances, sessions, track
+from zoocache_flask.sqlalchemy.databases import all_databases
 
 
 @pytest.fixture
@@ -153,6 +154,7 @@ def test_names(engine: Engine, cache: Cache) -> None:
             track(postgres, cache=cache)
         with pytest.raises(ConfigurationError, match="tracked as 'shop'"):
             track(memory, cache=cache, name="other")
+        assert "other" not in {one.name for one in all_databases()}
     memory.dispose()
 
 
