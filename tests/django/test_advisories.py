@@ -28,7 +28,7 @@ from tests.django.visits import logged_in, outcome, text, with_cookies
 from zoocache_core import default_engine
 from zoocache_django import cache_view
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 Serve = Callable[..., None]
 
