@@ -16,11 +16,12 @@ class ZooCacheConfig(AppConfig):
 
     def ready(self) -> None:
         """Apply ``settings.ZOOCACHE`` and watch the database as it says; register the checks."""
-        from zoocache_django import arrivals, cache_checks, checks, conf, engines
+        from zoocache_django import arrivals, cache_checks, checks, conf, engines, loaded
 
         conf.apply()
         engines.open_followers()
         arrivals.install()
+        loaded.install()
         checks.install()
         cache_checks.install()
         setting_changed.connect(_on_setting_changed, dispatch_uid="zoocache_django.conf")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, Final
 
 from django import template
 from django.conf import settings
@@ -20,18 +20,24 @@ from django.http import HttpRequest
 from django.utils import timezone, translation
 from django.utils.safestring import SafeString, mark_safe
 
+from zoocache_core import UnsupportedValue
 from zoocache_core.encoding import encode
 from zoocache_core.http.key import digest
 from zoocache_core.http.reads import Reads
 from zoocache_core.settings import seconds
 from zoocache_django import conf
 from zoocache_django.identities import evaluated
+from zoocache_django.loaded import loaded, noticing
 from zoocache_django.observed import watched
 from zoocache_django.tags import as_deps
 
 __all__ = ["register"]
 
 register = template.Library()
+
+_given: Final[dict[str, frozenset[str]]] = {}
+"""By the name of a fragment: the variables that were seen to give it rows. A run that finds another
+one is not stored."""
 
 _TOKEN_USED = "CSRF_COOKIE_NEEDS_UPDATE"  # noqa: S105 - a name of Django's, not a secret
 _FORM = "{% zoocache TTL KEY [VARY…] [tags=TAGS] %}"
@@ -81,11 +87,15 @@ class _Fragment(template.Node):
         request: HttpRequest | None = context.get("request")
         seen = Reads()
         private: list[str] = []
+        engine = conf.engine()
+        given = _given.setdefault(self._name, frozenset())
+        found: set[str] = set()
 
         def make() -> str:
             looking = nullcontext() if request is None else _looking(request, context, seen)
-            with looking as token_used:
+            with noticing(context) as holding, looking as token_used:
                 text = str(self.nodelist.render(context))
+            found.update(holding)
             if token_used and token_used():
                 private.append("contains a CSRF token")
             elif seen and not self._vary:
@@ -94,10 +104,21 @@ class _Fragment(template.Node):
                 )
             return text
 
-        engine = conf.engine()
-        text = engine.fetch(
-            self._key(context), make, deps=as_deps(tags), ttl=ttl, admit=lambda _: not private
-        )
+        try:
+            rows = [(name, loaded(context.get(name))) for name in sorted(given)]
+        except UnsupportedValue as error:
+            text = make()
+            private.append(f"is given rows in a variable, and {error}")
+        else:
+            text = engine.fetch(
+                self._key(context, rows),
+                make,
+                deps=as_deps(tags),
+                ttl=ttl,
+                admit=lambda _: not private and found.issubset(given),
+            )
+        if not found.issubset(given):
+            _given[self._name] = given.union(found)
         if private:
             engine.report.warn_once(
                 f"fragment:{self._name}",
@@ -116,9 +137,10 @@ class _Fragment(template.Node):
                 "of seconds above 0, or None."
             ) from error
 
-    def _key(self, context: template.Context) -> str:
+    def _key(self, context: template.Context, rows: list[tuple[str, str | None]]) -> str:
         parts = (
             [_identity(item.resolve(context)) for item in self._vary],
+            rows,
             bool(context.autoescape),
             translation.get_language() if settings.USE_I18N else None,
             timezone.get_current_timezone_name() if settings.USE_TZ else None,
