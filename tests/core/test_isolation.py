@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -232,6 +233,23 @@ class TestQuiet:
         reading.stop()
         assert not engine.guards
         assert engine.get("k") == "newer"
+
+    def test_until_another_process_writes(self, tmp_path: Path) -> None:
+        """Nobody in this process has heard of it before the position is asked for."""
+        mine, theirs = (Engine(storage_url=f"lmdb://{tmp_path}") for _ in range(2))
+        reading = Reading(mine)
+        reading.start()
+        theirs.invalidate("row")
+        assert not mine.guards
+        assert mine.stamp() == reading.since.position(mine) < theirs.stamp()
+        mine.set("k", "older", deps="row")
+        assert theirs.get("k") is None
+        theirs.set("k", "newer", deps="row")
+        assert mine.get("k") is None
+        reading.stop()
+        assert mine.get("k") == "newer"
+        mine.reset()
+        theirs.reset()
 
     def test_a_quiet_one_that_ends_leaves_the_guard_to_the_others(self, engine: Engine) -> None:
         quiet, dirty = Reading(engine), Reading(engine)
