@@ -41,4 +41,6 @@ def _arrived(
 ) -> None:
     carried = environ if environ is not None else scope
     if carried is not None and default_engine.configured:
+        # Also publishes what a block of a test wrote and has ended, which was before the request.
+        default_engine.stamp()
         carried[_POSITION] = default_engine.present()

@@ -41,7 +41,7 @@ from tests.django.library.models import Author, Book
 from tests.django.visits import logged_in, outcome, text, with_cookies
 from zoocache_django import cache_view
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 Serve = Callable[..., None]
 
