@@ -121,6 +121,10 @@ class FlaskRequest:
             content: Mapping[str, Any] = vars(g._get_current_object())
             if name == ALL_NAMES:
                 return _identity(told_names(content))
+        elif of == "request" and name == "query_string":
+            shown = shown_query_of(self._policy)
+            query = self.query if shown is None else shown(self.query)
+            return _identity(query) if query else None
         else:
             content = vars(self._http) if of == "request" else self.environ
         return _identity(content[name]) if name in content else None
@@ -149,6 +153,11 @@ class FlaskRequest:
     def status_of(self, error: Exception) -> int:
         return (error.code or 500) if isinstance(error, HTTPException) else 500
 
+    @property
+    def _spelled(self) -> bool:
+        """Whether pages of equal queries share a key, however the queries are written."""
+        return self._policy.sort_query and self._policy.key is None
+
     # Around the view
 
     @contextmanager
@@ -158,7 +167,8 @@ class FlaskRequest:
         pushed, session = context(), current_session()
         later, modified = len(pushed._after_request_functions), session.modified
         content = None if not modified else identity(session)
-        with watched(seen, shared_globals, shown_query_of(self._policy)) as watch:
+        shown, spelled = shown_query_of(self._policy), self._spelled
+        with watched(seen, shared_globals, shown, spelled) as watch:
             self._values = watch.values
             yield
         if len(pushed._after_request_functions) > later:

@@ -58,7 +58,12 @@ class WatchedRequest:
             if name == "cookies":
                 return watch.cookies
             if name == "query_string":
+                watch.note_spelling()
                 return watch.query.encode("latin-1")
+            if name == "args":
+                # In which all ways to write a query are one.
+                with watch.spelling_apart():
+                    return super().__getattribute__(name)
             if name in ("remote_addr", "remote_user"):
                 watch.reads.note(f"header:{ADDRESS}")
             elif name in ("scheme", "server"):

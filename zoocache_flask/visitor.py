@@ -131,6 +131,7 @@ class Watch:
         "query",
         "reads",
         "real",
+        "spelled",
         "values",
     )
 
@@ -140,8 +141,10 @@ class Watch:
         real: Request,
         ignored: Collection[str],
         shown_query: Callable[[str], str] | None,
+        spelled: bool,
     ) -> None:
         self.reads = reads
+        self.spelled = spelled
         self.real = real
         self.ignored = ignored
         self.own: set[str] = set()
@@ -191,9 +194,25 @@ class Watch:
         self.reads.note_environ(name)
         if name == "wsgi.url_scheme":
             self.note_place("scheme")
+        elif name == "QUERY_STRING":
+            self.note_spelling()
         elif isinstance(name, str) and not _OF_EVERYBODY.match(name):
             # What a server or a middleware has found out, about a certificate for example.
             self.note_value("environ", name, dict.get(self.environ, name, MISSING))
+
+    def note_spelling(self) -> None:
+        """Record a look at the query string as it was written."""
+        if self.spelled and self.query:
+            self.note_value("request", "query_string", self.query)
+
+    @contextmanager
+    def spelling_apart(self) -> Iterator[None]:
+        """Look at the query string without the page depending on how it was written."""
+        spelled, self.spelled = self.spelled, False
+        try:
+            yield
+        finally:
+            self.spelled = spelled
 
     def note_place(self, name: str) -> None:
         """Record a look at an attribute of the request that goes with the host."""
@@ -244,11 +263,13 @@ def watched(
     reads: Reads,
     ignored: Collection[str] = (),
     shown_query: Callable[[str], str] | None = None,
+    spelled: bool = False,
 ) -> Iterator[Watch]:
     """Record in ``reads`` what is looked at meanwhile in the current request.
 
     Within another ``watched`` block, both are told. ``ignored`` are attributes of ``flask.g``;
-    ``shown_query`` reduces the query string to what may be seen of it.
+    ``shown_query`` reduces the query string to what may be seen of it; ``spelled`` says that it
+    matters how that is written.
     """
     real: Any = request._get_current_object()  # type: ignore[attr-defined]
     outer = watch_of(real)
@@ -263,7 +284,7 @@ def watched(
     _forget_cached(real)
     if login_manager() is not None:
         _leave_user_unread()
-    watch = Watch(reads, real, ignored, shown_query)
+    watch = Watch(reads, real, ignored, shown_query, spelled)
     objects = (
         (context().url_adapter, WatchedAdapter),
         (real, WatchedRequest),
