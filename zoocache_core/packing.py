@@ -1,9 +1,9 @@
 """Plain data as MessagePack, and back exactly as it was.
 
-MessagePack knows numbers up to 64 bits, text, bytes, lists and maps. The other plain types of
-Python are written as extension types (MessagePack specification, "Extension types"): a code and a
-payload, both listed in ``_EXTENSIONS``. Unpacking runs nothing but the constructors listed there,
-so it is safe on bytes that anyone may have written.
+MessagePack knows numbers up to 64 bits, text, bytes, lists, maps and moments in UTC. The other
+plain types of Python are written as extension types (MessagePack specification, "Extension types"):
+a code and a payload, both listed in ``_EXTENSIONS``. Unpacking runs nothing but the constructors
+listed there, so it is safe on bytes that anyone may have written.
 
 Types are matched exactly: an instance of a subclass is not plain data, because its class could only
 be restored by importing it.
@@ -212,6 +212,14 @@ _PREPARE: Final[dict[type, Callable[[Any], Any]]] = {
     dict: _dict,
     **{extension.kind: _writer(extension) for extension in _EXTENSIONS},
 }
+
+
+def _datetime(value: datetime, prepare: Callable[[Any], Any] = _PREPARE[datetime]) -> Any:
+    # The timestamp of MessagePack itself, which is read several times as fast.
+    return value if value.tzinfo is timezone.utc and not value.fold else prepare(value)
+
+
+_PREPARE[datetime] = _datetime
 
 
 def _restored(code: int, data: memoryview) -> Any:

@@ -70,6 +70,8 @@ PLAIN: list[Any] = [
     *((), (1, (2, [3])), [], set(), {1, "a"}, frozenset({(1,)}), {1: "a", "1": 1, 1.5: None}),
     *({(1, 2): {"x": {3}}}, {None: 1, True: 2, b"a": 3}, {2**70: 1}, {"\ud800": 1}, {(): ()}),
     *(dt.date.min, dt.datetime.max, dt.time(1, 2, 3, 4), dt.timedelta(-1, 5, 7)),
+    *(dt.datetime(year, 1, 1, 0, 0, 0, 999_999, dt.timezone.utc) for year in (1, 1969, 9999)),
+    dt.datetime(2024, 10, 27, 2, 30, tzinfo=dt.timezone.utc, fold=1),
     *(dt.datetime(2024, 10, 27, 2, 30, fold=1), dt.timezone(dt.timedelta(hours=-3), "Rio")),
     *(OrderedDict([("b", 1), ("a", [2])]), Counter("abca"), deque([1, [2]]), deque(maxlen=0)),
 ]
