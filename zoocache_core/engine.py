@@ -285,7 +285,6 @@ class Engine(Runtime):
             InvalidTag: a tag is malformed; nothing has been invalidated then.
             BusUnavailable: ``strict``, and the authority did not answer.
         """
-        # A tag that `forget` knows has been validated before.
         if tags and not (len(tags) == 1 and type(tags[0]) is str and self.forget(tags[0])):
             self.publish(tuple(map(invalidation_target, tags)), strict)
 

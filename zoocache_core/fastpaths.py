@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from zoocache_core.clock import Clock
 from zoocache_core.events import Stats
 from zoocache_core.storage.base import Entry
+from zoocache_core.tags import invalidation_target
 from zoocache_core.trie import PrefixTrie
 
 __all__ = ["Forget", "Hit", "guarded_hit", "local_forget", "local_hit", "no_forget", "no_hit"]
@@ -85,17 +86,18 @@ def no_forget(tag: str) -> bool:
 
 
 def local_forget(trie: PrefixTrie, clock: Clock, counts: Stats) -> Forget:
-    """A :data:`Forget` for a trie that is its own authority and tags that have a node already."""
+    """A :data:`Forget` for a trie that is its own authority."""
     now = clock.monotonic
     lock = trie.lock
 
     def forget(tag: str) -> bool:
+        # One that has a path has been validated before.
+        if tag not in trie.paths and invalidation_target(tag) != tag:
+            return False
+        moment = now()
         with lock:
-            path = trie.paths.get(tag)
-            if path is None:
-                return False
+            path = trie.path(tag, moment)
             number = trie.position + 1
-            moment = now()
             for node in path:
                 node.highest = number
                 node.touched = moment

@@ -91,17 +91,14 @@ class Runtime:
         self._direct_hit: Hit = no_hit
         self._guarded_hit: Hit = no_hit
         self._position: Callable[[], int] | None = None
+        self.configured = False
+        """Whether :meth:`configure` has been called (and :meth:`reset` not since)."""
         self._unset()
         forks.follow(self)
 
     def _unset(self) -> None:
         for part in Runtime.__annotations__:
             setattr(self, part, _UNSET)
-
-    @property
-    def configured(self) -> bool:
-        """Whether :meth:`configure` has been called (and :meth:`reset` not since)."""
-        return self.settings is not _UNSET
 
     def configure(self, **settings: Any) -> None:
         """Set up the storage and everything else. Options are the fields of ``Settings``.
@@ -144,8 +141,9 @@ class Runtime:
             if parts.local:
                 self.forget = local_forget(trie, settings.clock, report.counts)
         self._default_ttl = settings.default_ttl
-        # Last: whoever sees the settings may use everything.
         self.settings = settings
+        # Last: whoever sees it may use everything.
+        self.configured = True
         self._choose_hit()
         self._set_watchers(self._watchers)
         for moving in self._watchers:
@@ -162,6 +160,7 @@ class Runtime:
                 self._pruner.close()
                 self._pruner = None
             sequence, storage = self.sequence, self.storage
+            self.configured = False
             self._unset()
             self.guards = ()
             self._direct_hit = self._guarded_hit = no_hit

@@ -66,12 +66,18 @@ _CONTROL: Final = re.compile(
 )
 
 
+# As Django and drivers write them.
+_PLAIN: Final = {kind.upper(): (kind, "") for kind in ("begin", "commit", "rollback")}
+
+
 def control(sql: str) -> tuple[str, str] | None:
     """The kind of a statement that steers a transaction, and the savepoint that it names.
 
     The kinds: ``begin``, ``commit``, ``rollback``, ``savepoint``, ``undo`` (roll back to a
     savepoint), ``release``, ``snapshot`` (read what another transaction does, of PostgreSQL).
     """
+    if sql in _PLAIN:
+        return _PLAIN[sql]
     found = _CONTROL.match(sql)
     if found is None or ";" in sql.rstrip().rstrip(";"):
         return None

@@ -105,8 +105,12 @@ class WriteBuffer:
 
     def pending(self) -> tuple[str, ...]:
         """What to invalidate if the transaction commits, without tags that others cover."""
+        tags = self._tags
+        if "" not in tags and len({tag.count(":") for tag in tags}) < 2:
+            # None is above another.
+            return tuple(tags)
         written = self._ancestor_written
-        return tuple([tag or "*" for tag in self._tags if not written(tag)])
+        return tuple([tag or "*" for tag in tags if not written(tag)])
 
     def commit(self) -> tuple[str, ...]:
         """Empty the buffer and return what to invalidate now that the rows are committed."""

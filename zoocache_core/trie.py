@@ -89,9 +89,7 @@ class PrefixTrie:
         harmless. The caller holds ``lock`` and calls :meth:`advance` afterwards.
         """
         for tag in tags:
-            path = self.paths.get(tag)
-            if path is None:
-                path = self._path(tag, now)
+            path = self.path(tag, now)
             for node in path:
                 node.touched = now
                 if number > node.highest:
@@ -99,8 +97,25 @@ class PrefixTrie:
             if number > node.number:
                 node.number = number
 
-    def _path(self, tag: str, now: float) -> tuple[Node, ...]:
-        """The nodes from the root to ``tag``, made where there are none."""
+    def path(self, tag: str, now: float) -> tuple[Node, ...]:
+        """The nodes from the root to ``tag``, made where there are none. Holds ``lock``."""
+        found = self.paths.get(tag)
+        if found is not None:
+            return found
+        parent, _, segment = tag.rpartition(":")
+        # Rows are inserted below what has been written before.
+        above = self.paths.get(parent) if parent else None
+        if above is None or above[0] is self.calls:
+            return self._walk(tag, now)
+        node = above[-1]
+        child = node.children.get(segment)
+        if child is None:
+            found = (*above, self._grow(node, segment, now))
+        else:
+            found = self._remember(tag, (*above, child))
+        return found
+
+    def _walk(self, tag: str, now: float) -> tuple[Node, ...]:
         node, segments = self._start(tag)
         path = [node]
         new = False
@@ -108,22 +123,32 @@ class PrefixTrie:
             child = node.children.get(segment)
             if child is None:
                 new = True
-                child = Node(node.floor, now)
-                if node.children is _LEAF:
-                    node.children = {segment: child}
-                else:
-                    node.children[segment] = child
+                child = self._grow(node, segment, now)
             path.append(child)
             node = child
-        if path[0] is self.calls and (pattern := pattern_of(tag)) is not None:
-            self._all_globs().add(pattern, node)
+        if path[0] is self.calls:
+            if (pattern := pattern_of(tag)) is not None:
+                self._all_globs().add(pattern, node)
+        elif len(path) > 2:
+            self._remember(tag.rpartition(":")[0], tuple(path[:-1]))
         found = tuple(path)
-        if not new:
-            # The second time: many tags, such as those of rows that are inserted, never come again.
-            if len(self.paths) >= _PATHS:
-                self.paths.clear()
-            self.paths[tag] = found
-        return found
+        # The second time: many tags, such as those of rows that are inserted, never come again.
+        return found if new else self._remember(tag, found)
+
+    @staticmethod
+    def _grow(node: Node, segment: str, now: float) -> Node:
+        child = Node(node.floor, now)
+        if node.children is _LEAF:
+            node.children = {segment: child}
+        else:
+            node.children[segment] = child
+        return child
+
+    def _remember(self, tag: str, path: tuple[Node, ...]) -> tuple[Node, ...]:
+        if len(self.paths) >= _PATHS:
+            self.paths.clear()
+        self.paths[tag] = path
+        return path
 
     def _all_globs(self) -> Globs:
         if self.globs is None:
@@ -142,7 +167,7 @@ class PrefixTrie:
 
         Used when tag numbers that were pruned elsewhere are loaded. The caller holds ``lock``.
         """
-        for node in self._path(tag, now):
+        for node in self.path(tag, now):
             node.highest = max(node.highest, number)
         node.floor = max(node.floor, number)
         if tag in (CALLS, f"{CALLS}:{GLOBS}"):

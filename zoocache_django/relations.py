@@ -17,7 +17,7 @@ from zoocache_django import tables
 from zoocache_django.rows import model_of, pinned
 from zoocache_django.tables import MAX_ROWS, Model, name_of
 
-__all__ = ["ends_deleted", "ends_inserted", "forget_models", "referring"]
+__all__ = ["ends_deleted", "ends_inserted", "ends_of", "forget_models", "referring"]
 
 _Ends = tuple[models.ForeignKey[Any, Any], ...]
 
@@ -27,13 +27,13 @@ _referring: dict[str, set[str]] | None = None
 
 def ends_inserted(query: InsertQuery, using: str) -> Iterator[str]:
     """The tags of the rows that are linked by rows of a table in between."""
-    for field in _ends_of(model_of(query)):
+    for field in ends_of(model_of(query)):
         yield from _rows(field, [getattr(obj, field.attname) for obj in query.objs], using)
 
 
 def ends_deleted(query: DeleteQuery, using: str) -> Iterator[str]:
     """The tags of the rows that are no longer linked, as far as the conditions name them."""
-    for field in _ends_of(model_of(query)):
+    for field in ends_of(model_of(query)):
         yield from _rows(field, list(pinned(query, field) or ()), using)
 
 
@@ -43,7 +43,8 @@ def _rows(field: models.ForeignKey[Any, Any], keys: list[Any], using: str) -> It
         yield from tables.written(table, keys if len(keys) <= MAX_ROWS else None, using)
 
 
-def _ends_of(model: Model | None) -> _Ends:
+def ends_of(model: Model | None) -> _Ends:
+    """The foreign keys of a model that links the rows of others, many to many."""
     global _ends
     if _ends is None:
         found: dict[Model, _Ends] = {}

@@ -29,6 +29,7 @@ __all__ = [
     "everything",
     "known_tables",
     "name_of",
+    "outdated_by",
     "rows",
     "triggered",
     "unknown",
@@ -48,7 +49,7 @@ INTEGER: Final = frozenset({int})
 
 
 @dataclass(frozen=True, slots=True)
-class _Written:
+class Outdated:
     """What a write to one table outdates: labels with the model whose key their rows have, and
     labels and names of tables of which any row may have changed. ``numbered``: an integer key is
     an integer."""
@@ -60,7 +61,7 @@ class _Written:
 
 
 _tables: dict[str, tuple[Model, ...]] = {}
-_written: dict[str, _Written] = {}
+_written: dict[str, Outdated] = {}
 _appearing: dict[tuple[str, str], list[str]] = {}
 _ignores: Callable[[str], bool] = bool
 _triggers: Mapping[str, Sequence[str]] = {}
@@ -136,12 +137,18 @@ def everything(using: str) -> list[str]:
     return [tag("db", DEFAULT_DB_ALIAS), *sorted(label for label in labels if not _ignores(label))]
 
 
-def written(table: str, keys: Sequence[Any] | None, using: str) -> list[str]:
-    """The tags to invalidate when rows of ``table`` were written: those with the primary keys
-    ``keys``, or any of them if it is ``None``."""
+def outdated_by(table: str) -> Outdated:
+    """What a write to ``table`` outdates; the same object until the models or settings change."""
     found = _written.get(table)
     if found is None:
         found = _written[table] = _outdated_by(table)
+    return found
+
+
+def written(table: str, keys: Sequence[Any] | None, using: str) -> list[str]:
+    """The tags to invalidate when rows of ``table`` were written: those with the primary keys
+    ``keys``, or any of them if it is ``None``."""
+    found = outdated_by(table)
     if keys is None or len(keys) > MAX_ROWS:
         tags = [in_database(using, label) for label, _ in found.rows]
     elif (
@@ -191,7 +198,7 @@ def _rows(label: str, model: Model, keys: Iterable[Any], using: str) -> Iterator
         yield in_database(using, tag(label, *key_parts(model, key)))
 
 
-def _outdated_by(table: str) -> _Written:
+def _outdated_by(table: str) -> Outdated:
     _check()
     by_key: dict[str, Model] = {}
     whole: dict[str, None] = {}
@@ -211,7 +218,7 @@ def _outdated_by(table: str) -> _Written:
                     whole[label] = None
     tables = tuple(label for label in whole if label not in by_key)
     numbered = all(isinstance(_key(model), models.IntegerField) for model in by_key.values())
-    return _Written(tuple(by_key.items()), tables, tuple(others), numbered)
+    return Outdated(tuple(by_key.items()), tables, tuple(others), numbered)
 
 
 def _key(model: Model) -> object:

@@ -8,7 +8,7 @@ and when, is the matter of :mod:`zoocache_django.transactions`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, DataError, IntegrityError, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -21,7 +21,7 @@ from zoocache_core.publishing import Publishing
 from zoocache_core.statements import Statement
 from zoocache_django import tables, transactions
 from zoocache_django.publishing import invalidate, publishing
-from zoocache_django.relations import ends_deleted, ends_inserted, referring
+from zoocache_django.relations import ends_deleted, ends_inserted, ends_of, referring
 from zoocache_django.rows import identifies, keys_of, model_of
 from zoocache_django.tables import INTEGER
 from zoocache_django.tags import model_named, row_tag, table_tag
@@ -151,6 +151,11 @@ class CompiledWrite:
         if nothing:
             self._publish(tables.triggered(self._table, connection.alias))
         elif isinstance(query, InsertQuery):
+            labels = _labels(query, self._table, connection)
+            key = _key_of_one(query, returned, returning) if labels else None
+            if key is not None:
+                self._publish([f"{label}:{key}" for label in labels])
+                return
             keys = _inserted(query, connection.vendor, returned or (), returning)
             tags = tables.written(self._table, keys, connection.alias)
             self._publish([*tags, *ends_inserted(query, connection.alias)])
@@ -194,6 +199,53 @@ class CompiledWrite:
             tags += ends_deleted(query, connection.alias)
             tags += referring(self._table, connection.alias)
         return tags
+
+
+class _Plain(NamedTuple):
+    """What inserting rows of a model outdates, as long as ``outdated`` is what its table outdates:
+    the ``labels``, each with the integer key of a row. Without any, there is more to it."""
+
+    outdated: tables.Outdated
+    model: tables.Model | None
+    labels: tuple[str, ...]
+
+
+# Inserting one row is so frequent that what can be known of its tags is worked out once.
+_plain: Final[dict[tuple[Any, str], _Plain]] = {}
+
+
+def _labels(query: InsertQuery, table: str, connection: BaseDatabaseWrapper) -> tuple[str, ...]:
+    place, outdated = (query.model, connection.alias), tables.outdated_by(table)
+    known = _plain.get(place)
+    if known is None or known.outdated is not outdated:
+        model, labels = model_of(query), tuple(label for label, _ in outdated.rows)
+        if (
+            model is None
+            or connection.alias != DEFAULT_DB_ALIAS
+            or not outdated.numbered
+            or outdated.tables
+            or outdated.others
+            or not identifies(model, connection.vendor)
+        ):
+            labels = ()
+        known = _plain[place] = _Plain(outdated, model, labels)
+    return () if ends_of(known.model) else known.labels
+
+
+def _key_of_one(
+    query: InsertQuery, returned: Sequence[Any] | None, returning: Sequence[Any]
+) -> int | None:
+    """The primary key, 0 or above, of the only row that was inserted; ``None`` if it may be
+    something else."""
+    if len(query.objs) != 1 or getattr(query, "on_conflict", None) is not None:
+        return None
+    field = query.get_meta().pk
+    if returned and returning[0] is field:
+        key = returned[0][0]
+    elif field is not None:
+        key = getattr(query.objs[0], field.attname)
+    # A sign is no part of a plain tag.
+    return key if type(key) is int and key >= 0 else None
 
 
 def _inserted(

@@ -50,6 +50,16 @@ def test_the_keys_that_a_pattern_means(pattern: str, gone: set[str]) -> None:
     assert set(keys) - engine.get_many(keys).keys() == gone
 
 
+def test_a_pattern_counts_whatever_else_was_invalidated_beside_it() -> None:
+    engine = filled(["a:1"])
+    # Twice, so that the way there is remembered.
+    for _ in range(2):
+        engine.publish([name_of("").rpartition(":")[0]])
+    assert engine.get("a:1") == 1
+    forget(engine, "a:*")
+    assert engine.get("a:1") is None
+
+
 def test_what_is_stored_afterwards_stays() -> None:
     engine = filled(["a:1"])
     forget(engine, "a:*")

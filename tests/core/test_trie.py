@@ -107,6 +107,20 @@ def test_an_invalidation_after_pruning_reaches_a_remembered_path() -> None:
     assert not trie.valid(("a:b",), 1)
 
 
+def test_tags_below_a_remembered_path_are_new_nodes_each() -> None:
+    trie = marked((1, "shop.product:1"), (2, "shop.product:2"), (3, "shop.product:2"))
+    assert len(trie) == 3
+    assert not trie.valid(("shop.product:2",), 2)
+    assert trie.valid(("shop.product:1",), 1)
+    assert not trie.valid(("shop.product:*",), 2)
+    trie.prune(before=1.0)
+    with trie.lock:
+        trie.mark(4, ["shop.product:3"], 1.0)
+        trie.advance(4)
+    assert not trie.valid(("shop.product:3",), 3)
+    assert not trie.valid(("shop.product:*",), 3)
+
+
 def test_calls_are_judged_by_their_key() -> None:
     trie = marked((1, "x"))
     assert trie.valid((), 0, "module.f:i1")
