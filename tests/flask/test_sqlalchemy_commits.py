@@ -22,6 +22,7 @@ from tests.flask.sqlalchemy_fixtures import (
 )
 from tests.flask.sqlalchemy_models import Author, Note
 from tests.flask.sqlalchemy_world import World
+from zoocache_flask.sqlalchemy import transactions
 
 __all__ = [
     "elsewhere", "postgres_only", "postgres_world", "sqlite_only", "sqlite_world", "world",
@@ -56,6 +57,14 @@ class TestTheDriver:
         assert is_cached(world, "get 1")
 
 
+@pytest.fixture(params=["a driver that tells", "one that cannot"])
+def telling(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the driver can say that a transaction is in progress."""
+    if request.param == "one that cannot":
+        monkeypatch.setattr(transactions, "in_progress", lambda connection: None)
+
+
+@pytest.mark.usefixtures("telling")
 class TestSeveralStatements:
     """Only drivers of PostgreSQL take several statements at once."""
 

@@ -4,14 +4,16 @@ are, and nothing of what was rolled back."""
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from tests.flask.sqlalchemy_fixtures import (
     cached,
+    elsewhere,
     is_cached,
     postgres_only,
     postgres_world,
@@ -21,8 +23,10 @@ from tests.flask.sqlalchemy_fixtures import (
 )
 from tests.flask.sqlalchemy_models import Author, Note
 from tests.flask.sqlalchemy_world import World
+from zoocache_flask.sqlalchemy.ages import PackedAge, pack
+from zoocache_flask.sqlalchemy.sessions import unit_of
 
-__all__ = ["postgres_only", "postgres_world", "sqlite_only", "sqlite_world", "world"]
+__all__ = ["elsewhere", "postgres_only", "postgres_world", "sqlite_only", "sqlite_world", "world"]
 
 
 def rename(world: World, to: str) -> None:
@@ -45,6 +49,16 @@ class TestOldObjects:
         assert world.cache.fetch("title", lambda: note.title) == "new"
         assert is_cached(world, "title")
 
+    def test_a_detached_object_that_shows_what_was_not_committed(self, world: World) -> None:
+        with Session(world.engine) as session:
+            flushed, changed = session.get_one(Note, 1), session.get_one(Note, 2)
+            session.expunge(changed)
+            flushed.title = changed.title = "never"
+            session.flush()
+        for note in (flushed, changed):
+            assert world.cache.fetch("title", lambda note=note: note.title) == "never"
+            assert not is_cached(world, "title")
+
     def test_an_expunged_object(self, world: World) -> None:
         with Session(world.engine) as session:
             note = session.get_one(Note, 1)
@@ -61,6 +75,17 @@ class TestOldObjects:
         assert world.cache.fetch("title", lambda: note.title) == "note 1"
         assert not is_cached(world, "title")
 
+    def test_an_age_of_another_history(self, world: World) -> None:
+        with Session(world.engine) as session:
+            session.get_one(Note, 1)
+            packed = pack((unit_of(session).since,))
+        (history,) = packed
+        position = world.cache.trie.position
+        assert PackedAge(packed).position(world.cache) == packed[history] <= position
+        # The store was emptied since.
+        assert PackedAge({history: position + 1}).position(world.cache) == 0
+        assert PackedAge({"another": position}).position(world.cache) == 0
+
     def test_objects_out_of_the_cache(self, world: World) -> None:
         rename(world, "new")
 
@@ -70,8 +95,9 @@ class TestOldObjects:
 
         for _ in range(2):
             note = world.cache.fetch("note", read)
+            world.cache.delete("page")
             assert world.cache.fetch("page", lambda note=note: note.title) == "new"
-        assert is_cached(world, "page")
+            assert is_cached(world, "page")
         rename(world, "newer")
         assert world.cache.fetch("page", lambda: note.title) == "new"
         assert not is_cached(world, "page")
@@ -149,7 +175,8 @@ class TestOldObjects:
             world.cache.fetch("author", lambda: author)
             assert is_cached(world, "author")
             session.rollback()
-            rename(world, "new")
+            with world.engine.begin() as connection:
+                connection.execute(insert(Note).values(title="one more", author_id=1))
             assert not is_cached(world, "author")
 
 
@@ -194,6 +221,56 @@ class TestRolledBack:
                 transaction.rollback()
                 assert cached(world, "get 1", session)[1] == note.title == "never"
         assert cached(world, "get 1")[1] == "note 1"
+
+    def test_sessions_that_share_a_connection(self, world: World) -> None:
+        with world.engine.connect() as connection:
+            transaction = connection.begin()
+            with Session(connection) as one, Session(connection) as other:
+                connection.execute(update(Note).where(Note.id == 1).values(title="never"))
+                held = [session.get_one(Note, 1) for session in (one, other)]
+                transaction.rollback()
+                for session in (one, other):
+                    assert cached(world, "get 1", session)[1] == held[0].title == "never"
+        assert cached(world, "get 1")[1] == "note 1"
+
+    def test_objects_of_a_connection_that_was_lost(self, world: World) -> None:
+        with world.engine.connect() as connection:
+            connection.execute(update(Note).where(Note.id == 1).values(title="never"))
+            with Session(connection) as session:
+                note = session.get_one(Note, 1)
+                connection.invalidate()
+                assert cached(world, "get 1", session)[1] == note.title == "never"
+        assert cached(world, "get 1")[1] == "note 1"
+
+    @pytest.mark.parametrize("within", [True, False])
+    def test_objects_that_were_loaded_anew(self, world: World, within: bool) -> None:
+        with Session(world.engine) as session:
+            note = session.get_one(Note, 1)
+            savepoint = session.begin_nested()
+            session.connection().execute(update(Note).where(Note.id == 2).values(title="never"))
+            savepoint.rollback()
+            cached(world, "get 1", session)
+            assert not is_cached(world, "get 1")
+            if within:
+                session.expire(note)
+            else:
+                session.commit()
+                assert note.title == "note 1"
+            # Not out of the cache, since the session may hold other objects that are wrong.
+            world.cache.fetch("title", lambda: note.title)
+        assert is_cached(world, "title")
+
+    def test_what_others_write_on_a_connection_given_back(
+        self, world: World, elsewhere: ThreadPoolExecutor
+    ) -> None:
+        with Session(world.engine, expire_on_commit=False) as session:
+            note = session.get_one(Note, 1)
+            session.commit()
+            other = world.engine.connect()
+            elsewhere.submit(other.execute, update(Note).values(title="never")).result(20)
+            world.cache.fetch("title", lambda: note.title)
+            other.close()
+        assert is_cached(world, "title")
 
     def test_a_computation_that_rolls_back_what_it_has_written(self, world: World) -> None:
         def change() -> str:
