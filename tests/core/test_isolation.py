@@ -274,6 +274,29 @@ class TestQuiet:
         assert engine.get("k") is None
         first.stop()
 
+    def test_one_that_goes_on_to_read_an_older_snapshot(self, engine: Engine) -> None:
+        reading = Reading(engine)
+        reading.start()
+        assert engine.get("k") == 1
+        reading.read_older()
+        engine.set("k", 2, deps="row")
+        assert engine.stamp() == 0
+        engine.invalidate("something")
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(engine.set, "k", 3, "row").result(20)
+        assert engine.get("k") is None
+        reading.stop()
+        assert engine.get("k") == 3
+
+    def test_one_that_reads_an_older_snapshot_is_not_quiet(self, engine: Engine) -> None:
+        engine.invalidate("something")
+        engine.set("k", 1, deps="row")
+        reading = Reading(engine)
+        reading.start()
+        reading.read_older()
+        assert engine.get("k") is None
+        reading.stop()
+
     def test_a_hit_is_counted_once(self, engine: Engine, writing: Writing) -> None:
         isolation.begin(writing)
         assert (engine.get("k"), engine.get("other")) == (None, 2)

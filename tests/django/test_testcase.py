@@ -45,6 +45,7 @@ class TestInATest:
             assert title(7) == "new"
             assert title.cached_value(7) is MISSING
             assert engine_stats().invalidations == before
+        assert engine_stats().invalidations == before + 1
         assert title(7) == "new"
         assert title.cached_value(7) == "new"
         assert engine_stats().invalidations == before + 1
