@@ -211,7 +211,11 @@ def _rendered(response: HttpResponseBase, request: Any) -> HttpResponseBase:
             drf: Any = response
             drf.accepted_renderer = request.accepted_renderer
             drf.accepted_media_type = request.accepted_media_type
-            drf.renderer_context = request.parser_context["view"].get_renderer_context()
+            view = request.parser_context["view"]
+            drf.renderer_context = view.get_renderer_context()
+            # Its browsable API shows the headers as part of the page.
+            for name, value in view.headers.items():
+                drf.setdefault(name, value)
         response.render()
     return response
 

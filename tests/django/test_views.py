@@ -64,6 +64,17 @@ class TestHits:
         assert head.content == b""
         assert int(head["Content-Length"]) == len(client.get("/bare/").content)
 
+    def test_the_middleware_sees_a_head_as_it_sees_a_get(
+        self, client: Client, settings: Any, serve: Callable[..., None]
+    ) -> None:
+        serve(cache_view(lambda request: HttpResponse("long " * 100)))
+        settings.MIDDLEWARE = ["django.middleware.gzip.GZipMiddleware", *settings.MIDDLEWARE]
+        compressed = {"headers": {"accept-encoding": "gzip"}}
+        page, head = client.get("/", **compressed), client.head("/", **compressed)
+        assert (head["X-Cache"], head.content) == ("HIT", b"")
+        for name in ("Vary", "Content-Encoding", "ETag", "Content-Type"):
+            assert head[name] == page[name]
+
     def test_other_methods_reach_the_view(self, client: Client) -> None:
         client.get("/wrapped-class/")
         for number in (1, 2):

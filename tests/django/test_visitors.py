@@ -33,6 +33,7 @@ from django.views.generic import TemplateView
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import api_view
 from rest_framework.permissions import BasePermission
+from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 from rest_framework.versioning import BaseVersioning
 from rest_framework.views import APIView
@@ -662,6 +663,29 @@ class TestRestFramework:
             assert self.shown(X_Key="write") == '{"scope":"write"}'
             assert self.shown() == '{"scope":null}'
         assert outcome(Client(), headers={"X-Key": "read"}) == "HIT"
+
+    def test_headers_that_a_renderer_shows(self, serve: Serve) -> None:
+        """As that of the browsable API does."""
+
+        class Headers(BaseRenderer):  # type: ignore[misc]
+            media_type = "text/html"
+            charset = "utf-8"
+
+            def render(self, data: Any, *args: Any) -> str:
+                shown: str = args[1]["response"].headers["Allow"]
+                return shown
+
+        class Rendered(APIView):  # type: ignore[misc]
+            renderer_classes = (Headers,)
+
+            @method_decorator(cache_view)
+            def get(self, request: Any) -> Response:
+                return Response([1])
+
+        serve(Rendered.as_view())
+        for _ in range(2):
+            assert self.shown() == "GET, HEAD, OPTIONS"
+        assert Client().get("/")["Allow"] == "GET, HEAD, OPTIONS"
 
     def test_what_a_permission_has_found(self, serve: Serve) -> None:
         class Member(BasePermission):  # type: ignore[misc]

@@ -242,10 +242,9 @@ def answer(
         return Answer(outcome, 304, headers)
     if live is not None:
         return Answer(outcome, page.status, (*page.managed, *moving), live=live)
-    headers = (*page.headers, *page.managed, *moving)
-    if request.method == "HEAD":
-        return Answer(outcome, page.status, (*headers, ("Content-Length", str(len(page.body)))))
-    return Answer(outcome, page.status, headers, page.body)
+    # With its body for HEAD as well: what compresses it or counts its length has to say the same as
+    # for GET, and whoever sends it leaves it out.
+    return Answer(outcome, page.status, (*page.headers, *page.managed, *moving), page.body)
 
 
 def _moving(page: Page, policy: PagePolicy, now: float, outcome: PageOutcome) -> Headers:
