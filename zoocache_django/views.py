@@ -129,6 +129,9 @@ def _sync_view(
     def cached(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         arguments, held = with_objects(_by_name(view, args, kwargs), given)
         exchange = DjangoRequest(request, policy, args, kwargs, arguments, held)
+        answer = cache.at_once(conf.engine(), exchange)
+        if answer is not None:
+            return response_to(answer)
 
         def run() -> HttpResponseBase:
             if exchange.method not in _CACHED_METHODS:
