@@ -190,9 +190,7 @@ def _fields_of(model: type[models.Model]) -> str:
 
 def _maker_for(compiler: Any) -> Maker | None:
     info = compiler.klass_info
-    if not info or info.get("related_klass_infos") or compiler.annotation_col_map:
-        return None
-    places: list[int] = info["select_fields"]
-    if places != list(range(len(compiler.select))):
+    if not info or info["select_fields"] != list(range(len(compiler.select))):
+        # Columns of related objects, annotations or extras are among them.
         return None
     return maker(info["model"], [column[0].target.attname for column in compiler.select])

@@ -10,23 +10,30 @@ from typing import Any
 
 import pytest
 from django.db import connection, connections, models, transaction
-from django.db.models import Count, F, Func, Max, Q, Sum, Value, signals
+from django.db.models import Count, F, Func, Max, Prefetch, Q, Sum, Value, signals
 from django.db.models.functions import Now, Random
 from django.test import override_settings
 from django.utils import timezone as zones
 
+from tests.django.catalog import recent
 from tests.django.catalog.models import Note, Product
 from tests.django.catalog.population import populate
 from tests.django.instances import outcome, seen
 from tests.django.store.models import (
     Badge,
+    Described,
+    Door,
+    Fresh,
     Gadget,
+    Initial,
     Item,
     Kind,
     Left,
     Loud,
     Offer,
     Right,
+    Room,
+    Setting,
     Shelf,
     Shouting,
     Watched,
@@ -71,6 +78,12 @@ READS: dict[str, Callable[[], Any]] = {
     "prefetch deep": lambda: [
         [badge.items.all() for badge in item.badges.all()]
         for item in Item.cached.prefetch_related("badges__items", "kind")
+    ],
+    "prefetch nested": lambda: [
+        [len(item.badges.all()) for item in kind.items.all()]
+        for kind in Kind.cached.prefetch_related(
+            Prefetch("items", Item.objects.prefetch_related("badges"))
+        )
     ],
     "iterator": lambda: list(Item.cached.iterator()),
     "union": lambda: list(Item.cached.filter(pk=1).union(Item.cached.filter(pk=2))),
@@ -357,6 +370,50 @@ def test_conversions_of_the_application_run_for_every_caller(
 def test_a_model_that_overrides_from_db_is_given_the_rows() -> None:
     Watched.objects.create(name="w")
     assert [Watched.cached.get(name="w").loaded for _ in range(2)] == ["w", "w"]
+
+
+@pytest.mark.parametrize("model", [Initial, Fresh, Setting, Described, Gadget])
+def test_models_take_a_part_in_how_instances_are_made(model: Any) -> None:
+    plain = seen(list(model.objects.order_by("pk")))
+    for _ in range(2):
+        assert seen(list(model.cached.order_by("pk"))) == plain
+        assert seen(model.cached.get(pk=1)) == seen(model.objects.get(pk=1))
+
+
+@pytest.mark.skipif(not recent.KEYS_OF_SEVERAL, reason="Django 5.2 came with such keys")
+def test_instances_with_keys_of_several_columns() -> None:
+    populate("default")
+    plain: Any = models.QuerySet(recent.Seat).order_by("pk")
+    cached = ZooCacheManager()
+    cached.model = recent.Seat
+    for _ in range(2):
+        assert seen(list(cached.order_by("pk"))) == seen(list(plain))
+        assert seen(cached.get(pk=(1, 2))) == seen(plain.get(pk=(1, 2)))
+        assert cached.get(hall=1, number=3).pk == (1, 3)
+    recent.Seat.objects.filter(pk=(1, 3)).update(guest="new")
+    assert cached.get(hall=1, number=3).guest == cached.get(pk=(1, 3)).guest == "new"
+
+
+@pytest.mark.skipif(not recent.GENERATED, reason="Django 5.0 came with such columns")
+def test_instances_with_columns_that_the_database_computes() -> None:
+    populate("default")
+    cached = ZooCacheManager()
+    cached.model = recent.Box
+    for _ in range(2):
+        assert seen(cached.get(pk=2)) == seen(recent.Box.objects.get(pk=2))
+    recent.Box.objects.filter(pk=2).update(width=5)
+    assert cached.get(pk=2).area == 25
+
+
+def test_prefetching_goes_through_the_managers_that_django_takes() -> None:
+    shelf = Shelf.objects.create()
+    for hidden in (True, False):
+        Door.objects.create(room=Room.objects.create(shelf=shelf, hidden=hidden))
+    for model, name in ((Door, "room"), (Shelf, "rooms"), (Shelf, "rooms__doors")):
+        plain: Any = models.QuerySet(model).order_by("pk").prefetch_related(name)
+        cached: Any = CachedQuerySet(model).order_by("pk").prefetch_related(name).cached()
+        for _ in range(2):
+            assert seen(list(cached)) == seen(list(plain))
 
 
 def test_receivers_of_instances_are_told() -> None:

@@ -69,6 +69,10 @@ CHAIN: dict[str, Step] = {
     "Prefetch": lambda q, n: q.prefetch_related(
         Prefetch("badges", Badge.objects.filter(pk__gte=n).prefetch_related("items"), "good")
     ),
+    "Prefetch deep": lambda q, n: q.prefetch_related(
+        Prefetch("kind__items", Item.objects.filter(pk__gte=n).order_by("pk"), "others"),
+        Prefetch("badges__items", Item.objects.filter(pk__lte=n).order_by("pk")),
+    ),
     "annotate": lambda q, n: q.annotate(number=Count("badges"), lower=Lower("name")),
     "annotate value": lambda q, n: q.annotate(
         number=Value(n, output_field=models.CharField() if n % 2 else models.IntegerField())

@@ -205,6 +205,11 @@ def test_what_says_more_than_its_values(name: str) -> None:
     assert is_plain(Item.objects.filter(pk=1, name__in=["a"]).order_by("-stock").query)
 
 
+def test_lists_of_what_is_no_value() -> None:
+    assert keys(Item.cached.filter(stock__in=[1, 2]).order_by("pk")) == [1, 2]
+    assert keys(Item.cached.filter(stock__in=[F("pk") - 1, 2]).order_by("pk")) == [1, 2]
+
+
 def test_calls_are_told_apart_where_fields_are_named_like_methods() -> None:
     def recipe(*steps: dict[str, int]) -> Any:
         found: Any = EMPTY

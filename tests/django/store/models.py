@@ -120,3 +120,67 @@ class Book(models.Model):
     readers = models.ManyToManyField(Shelf, related_name="read")
 
     objects = ZooCacheManager(ttl=10, prefix="books")
+
+
+class Visible(models.Manager["Room"]):
+    def get_queryset(self) -> models.QuerySet[Room]:
+        return super().get_queryset().filter(hidden=False)
+
+
+class Room(models.Model):
+    """Its default manager leaves rows out."""
+
+    shelf = models.ForeignKey(Shelf, on_delete=models.CASCADE, related_name="rooms")
+    hidden = models.BooleanField(default=False)
+
+    objects = Visible()
+
+
+class Door(models.Model):
+    room = models.ForeignKey(Room, on_delete=models.CASCADE, related_name="doors")
+
+    objects = models.Manager()
+    cached: ClassVar[Any] = ZooCacheManager()
+
+
+class Initial(Gadget):
+    """Adds something to each instance, as the next ones do in other ways."""
+
+    class Meta:
+        proxy = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.first = self.name
+
+
+class Fresh(Gadget):
+    class Meta:
+        proxy = True
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__new__(cls)
+        made.fresh = True
+        return made
+
+
+class Setting(Gadget):
+    class Meta:
+        proxy = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        self.__dict__["last"] = name
+
+
+class Described(Gadget):
+    class Meta:
+        proxy = True
+
+    @property
+    def name(self) -> str:
+        return str(self.__dict__["kept"])
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self.__dict__["kept"] = f"kept {value}"
