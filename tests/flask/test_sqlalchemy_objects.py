@@ -22,7 +22,8 @@ from tests.flask.sqlalchemy_fixtures import (
     world,
 )
 from tests.flask.sqlalchemy_models import Author, Note
-from tests.flask.sqlalchemy_world import World
+from tests.flask.sqlalchemy_world import World, open_engine
+from zoocache_flask.sqlalchemy import track
 from zoocache_flask.sqlalchemy.ages import PackedAge, pack
 from zoocache_flask.sqlalchemy.sessions import unit_of
 
@@ -263,14 +264,20 @@ class TestRolledBack:
     def test_what_others_write_on_a_connection_given_back(
         self, world: World, elsewhere: ThreadPoolExecutor
     ) -> None:
-        with Session(world.engine, expire_on_commit=False) as session:
+        url = world.engine.url.render_as_string(hide_password=False)
+        engine = open_engine(url, pool_size=1, max_overflow=0)
+        with (
+            track(engine, cache=world.cache),
+            Session(engine, expire_on_commit=False) as session,
+        ):
             note = session.get_one(Note, 1)
             session.commit()
-            other = world.engine.connect()
+            other = engine.connect()
             elsewhere.submit(other.execute, update(Note).values(title="never")).result(20)
             world.cache.fetch("title", lambda: note.title)
             other.close()
         assert is_cached(world, "title")
+        engine.dispose()
 
     def test_a_computation_that_rolls_back_what_it_has_written(self, world: World) -> None:
         def change() -> str:
