@@ -135,6 +135,15 @@ class TestOldObjects:
                 session.add(old)
             assert cached(world, "get 1", session)[1] == held[-1].title == "note 1"
 
+    def test_an_object_that_is_loaded_anew_after_the_commit(self, world: World) -> None:
+        with Session(world.engine) as session:
+            note = session.get_one(Note, 1)
+            note.title = "new"
+            session.commit()
+            assert world.cache.fetch("title", lambda: note.title) == "new"
+            session.rollback()
+            assert is_cached(world, "title")
+
     def test_a_session_with_objects_from_elsewhere_uses_the_cache(self, world: World) -> None:
         with Session(world.engine) as session:
             note = session.get_one(Note, 1)

@@ -150,7 +150,8 @@ def _note(scope: Scope, state: InstanceState[Any]) -> None:
         return
     one: Scope | None = scope
     while one is not None:
-        one.lower_stamp(min(moment.position(one.engine) for moment in age))
+        for moment in age:
+            one.lower_stamp(moment.position(one.engine))
         one = one.parent
 
 

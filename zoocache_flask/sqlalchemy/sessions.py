@@ -154,7 +154,7 @@ def unit_of(session: Session) -> Unit:
 
 def age_of(state: InstanceState[Any]) -> tuple[Age, ...] | None:
     """The moments before an object was loaded that has a row, of which the oldest counts; or
-    ``None`` (see ``ages``)."""
+    ``None`` (see ``ages``). None at all if it has expired: it is going to be loaded anew."""
     known = ages.get(state) if ages else None
     session = state.session
     if session is None:
@@ -163,11 +163,10 @@ def age_of(state: InstanceState[Any]) -> tuple[Age, ...] | None:
     if transactions.dirty(unit.places):
         # It shows what was flushed, which may be rolled back before anything is stored.
         return None
-    if not ages or state not in ages:
-        return (unit.since,)
     if state.expired:
-        # It is going to be loaded anew.
         ages.pop(state, None)
+        return ()
+    if not ages or state not in ages:
         return (unit.since,)
     return None if known is None else (known, unit.since)
 
@@ -210,7 +209,7 @@ _PICKLED: Final = "zoocache_age"
 
 def _pickled(state: InstanceState[Any], content: dict[str, Any]) -> None:
     age = None if state.key is None or state.modified else age_of(state)
-    if age is not None:
+    if age:
         content[_PICKLED] = pack(age)
 
 
