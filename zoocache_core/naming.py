@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-__all__ = ["class_label", "module_name", "process_token"]
+__all__ = ["class_label", "is_unnamed", "module_name", "process_token"]
 
 _MADE_BY_CLASS_STATEMENT: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 
@@ -42,6 +42,11 @@ def module_name(definition: Any) -> str:
     A child started by multiprocessing's spawn knows its parent's ``__main__`` by another name.
     """
     return "__main__" if definition.__module__ == "__mp_main__" else f"{definition.__module__}"
+
+
+def is_unnamed(label: str) -> bool:
+    """Whether a label is of a class that another process does not know by it."""
+    return "~" in label
 
 
 def class_label(cls: type) -> str:

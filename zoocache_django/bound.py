@@ -15,6 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from zoocache_core import UnsupportedValue
+from zoocache_core.naming import class_label, is_unnamed
 from zoocache_django.identities import identify
 
 __all__ = ["Given", "closure_of", "state_of", "with_objects"]
@@ -66,6 +67,10 @@ def state_of(owner: object) -> Given | None:
     was called: by ``as_view(...)``, by ``setup()``; ``None`` if that is nothing."""
     # As it is now: the view may change it.
     state = {name: value for name, value in vars(owner).items() if name not in _OF_EVERY_VIEW}
+    kind = type(owner)
+    if is_unnamed(class_label(kind)):
+        # One of several classes with one name, maybe.
+        state[""] = kind
     return (lambda evaluate: identify(state, evaluate)) if state else None
 
 

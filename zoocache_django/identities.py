@@ -22,6 +22,7 @@ from django.utils.functional import LazyObject, cached_property, empty
 from zoocache_core import UnsupportedValue
 from zoocache_core.encoding import encode, has_own_key
 from zoocache_core.identity import named_fingerprint
+from zoocache_core.naming import class_label, is_unnamed
 from zoocache_django import tables
 from zoocache_django.tags import model_tag, row_tag
 
@@ -234,6 +235,30 @@ def _function(walk: _Walk, value: FunctionType, name: str) -> Any:
     return _marked("function", named_fingerprint(value)), walk.named(content), walk.named(defaults)
 
 
+def _class(walk: _Walk, value: type, name: str) -> Any:
+    label = class_label(value)
+    if not is_unnamed(label):
+        return _marked("class", label)
+    # Made by a function, like the class that Django REST framework makes of a function view, and
+    # known by nothing but what it consists of.
+    own = {key: each for key, each in vars(value).items() if key not in _OF_EVERY_CLASS}
+    made = value.__module__, value.__qualname__, value.__name__
+    try:
+        return _marked("made", *made), walk.several(value.__bases__, name), walk.named(own)
+    except UnsupportedValue:
+        return _marked("class", label)
+
+
+_OF_EVERY_CLASS: Final = frozenset(
+    {
+        *("__dict__", "__doc__", "__module__", "__qualname__", "__weakref__"),
+        *("__firstlineno__", "__static_attributes__"),
+        # Of views: the methods say so as well, and here they are in no order; and a description.
+        *("http_method_names", "schema"),
+    }
+)
+
+
 def _content(cell: Any) -> Any:
     try:
         return cell.cell_contents
@@ -270,7 +295,14 @@ _KINDS: Final[tuple[tuple[Any, Callable[[_Walk, Any, str], Any]], ...]] = (
     (HttpRequest, lambda walk, value, name: _marked("request")),
     (models.Model, _model),
     (models.QuerySet, _queryset),
+    (type, _class),
     (FunctionType, _function),
+    (
+        (staticmethod, classmethod),
+        lambda walk, value, name: (type(value), walk.plain(value.__func__, name)),
+    ),
+    (property, lambda walk, value, name: (property, walk.plain(value.fget, name))),
+    (cached_property, lambda walk, value, name: (cached_property, walk.plain(value.func, name))),
     (MethodType, _method),
     (functools.partial, _partial),
     ((logging.Logger, logging.LoggerAdapter), lambda walk, value, name: _marked("logger")),

@@ -117,6 +117,9 @@ def _name_of(view: View, owner: object | None) -> str:
     named: Any = getattr(view, "view_class", view)
     if not hasattr(named, "__qualname__"):
         named = type(named)
+    if isinstance(named, type) and "." not in named.__qualname__:
+        # Django REST framework calls the class that it makes of a function view as the function.
+        return f"{named.__module__}.{named.__name__}"
     return f"{named.__module__}.{named.__qualname__}"
 
 

@@ -41,6 +41,7 @@ from rest_framework.views import APIView
 from tests.django.library.models import Author, Book
 from tests.django.visits import logged_in, outcome, text, with_cookies
 from zoocache_django import cache_view
+from zoocache_django.identities import identify
 
 pytestmark = pytest.mark.django_db
 
@@ -442,6 +443,21 @@ class TestViewsThatHoldSomething:
             assert text(Client()) == "plain 2"
         assert outcome(Client()) == "HIT"
 
+    @pytest.mark.parametrize("decorate", ["function", "class"])
+    def test_of_classes_made_by_one_factory(self, serve: Serve, decorate: str) -> None:
+        def make(shown: str) -> Any:
+            class Page(View):
+                def get(self, request: HttpRequest) -> HttpResponse:
+                    return HttpResponse(shown)
+
+            if decorate == "class":
+                return method_decorator(cache_view, name="dispatch")(Page).as_view()
+            return cache_view(Page.as_view())
+
+        staff, others = make("staff"), make("others")
+        serve(lambda request: (staff if "staff" in request.COOKIES else others)(request))
+        each_sees_their_own(staff=with_cookies(staff="1"), others=Client())
+
     def test_over_things_that_nothing_tells_apart(
         self, serve: Serve, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -741,6 +757,24 @@ class TestRestFramework:
         assert outcome(Client(), headers={"X-Key": "k"}) == "HIT"
         User.objects.update(email="new")
         assert self.shown(X_Key="k") == '"new"'
+
+    def test_function_views_are_forgotten_one_by_one(self, serve: Serve) -> None:
+        def one(request: Any) -> Response:
+            return Response("one")
+
+        def other(request: Any) -> Response:
+            return Response("other")
+
+        views = [cache_view(api_view(["GET", "HEAD"])(view)) for view in (one, other)]
+        for forgotten, outcomes in ((0, ["MISS", "HIT"]), (1, ["HIT", "MISS"])):
+            for view in views:
+                view(RequestFactory().get("/"))
+            views[forgotten].invalidate()
+            assert [view(RequestFactory().get("/"))["X-Cache"] for view in views] == outcomes
+        # Every process knows them by the same.
+        texts = [identify(view)[0] for view in views]
+        assert "~" not in "".join(texts)
+        assert texts[0] != texts[1]
 
     @pytest.mark.parametrize("order", ["outside", "inside"])
     def test_function_views(self, serve: Serve, order: str) -> None:
