@@ -81,9 +81,6 @@ def _state_of(kind: Any, name: str) -> dict[str, Any]:
 
 
 def _sql_text(query: Any, using: str, expressions: Mapping[str, Any]) -> str | None:
-    if query.combinator:
-        # The SQL of a union says nothing of the joins that an aggregate adds.
-        return None
     compiler = query.get_compiler(using)
     texts = []
     for alias, written in expressions.items():
@@ -96,6 +93,7 @@ def _sql_text(query: Any, using: str, expressions: Mapping[str, Any]) -> str | N
             return None
         texts.append((alias, *made, conversion))
     query.get_initial_alias()
+    # The joins that the expressions add are in no other text.
     return encode((texts, compiler.get_from_clause()))
 
 

@@ -405,6 +405,23 @@ def test_instances_with_columns_that_the_database_computes() -> None:
     assert cached.get(pk=2).area == 25
 
 
+def test_what_is_prefetched_on_the_way_comes_from_the_cache(
+    django_assert_num_queries: Queries,
+) -> None:
+    Item.objects.get(pk=1).badges.add(Badge.objects.create(name="b"))
+    badges = Prefetch("badges", Badge.objects.prefetch_related("items__kind"))
+
+    def read() -> Any:
+        items = Item.cached.order_by("pk").prefetch_related(badges)
+        return seen([[list(badge.items.all()) for badge in item.badges.all()] for item in items])
+
+    plain = Item.objects.order_by("pk").prefetch_related(badges)
+    expected = seen([[list(one.items.all()) for one in item.badges.all()] for item in plain])
+    assert read() == expected
+    with django_assert_num_queries(0):
+        assert read() == expected
+
+
 def test_prefetching_goes_through_the_managers_that_django_takes() -> None:
     shelf = Shelf.objects.create()
     for hidden in (True, False):

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.django.instances import outcome
-from tests.django.store.models import Badge, Item, Kind, Loud, Offer
+from tests.django.store.models import Badge, Book, Item, Kind, Loud, Offer, Shelf
 from zoocache_core import default_engine
 from zoocache_django import ZooCacheManager, columns, plans
 from zoocache_django.columns import field_text, is_plain
@@ -272,6 +272,10 @@ EXPRESSIONS: dict[str, Callable[[], Any]] = {
     "a decimal column": lambda: models.ExpressionWrapper(
         F("stock"), output_field=DecimalField(max_digits=5, decimal_places=2)
     ),
+    "a text column": lambda: models.ExpressionWrapper(F("name"), output_field=CharField()),
+    "a column of dates": lambda: models.ExpressionWrapper(
+        F("name"), output_field=models.DateField()
+    ),
     "an expression": lambda: F("stock") * 1,
     "a condition": lambda: models.ExpressionWrapper(Q(stock=1), output_field=models.BooleanField()),
     "another condition": lambda: models.ExpressionWrapper(
@@ -302,6 +306,7 @@ def changed(aggregate: Any, **attributes: Any) -> Any:
 AGGREGATES: dict[str, Callable[[], dict[str, Any]]] = {
     "count": lambda: {"x": Count("name")},
     "distinct": lambda: {"x": Count("name", distinct=True)},
+    "distinct by another name": lambda: {"z": Count("name", distinct=True)},
     "changed afterwards": lambda: {"x": changed(Count("name"), distinct=True)},
     "filtered": lambda: {"x": Count("name", filter=Q(stock__gt=1))},
     "of rows": lambda: {"x": Count("*")},
@@ -344,6 +349,14 @@ def test_aggregates_that_look_alike() -> None:
                 plain = outcome(lambda: rows(Item.objects).aggregate(**made()))  # noqa: B023
                 found = outcome(lambda: rows(Item.cached).aggregate(**made()))  # noqa: B023
                 assert found == plain, (name, kind)
+
+
+def test_aggregates_over_two_relations_with_one_table() -> None:
+    shelves = [Shelf.objects.create(name=name) for name in ("a", "b")]
+    Book.objects.create(shelf=shelves[0]).readers.set([shelves[1]])
+    for _ in range(2):
+        for relation, expected in (("shelf", "a"), ("readers", "b")):
+            assert Book.objects.aggregate(name=Max(f"{relation}__name")) == {"name": expected}
 
 
 def test_rows_that_cannot_be_selected_can_be_counted() -> None:
