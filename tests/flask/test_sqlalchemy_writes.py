@@ -474,6 +474,32 @@ class TestSqlite:
             assert cache.get("label", MISSING) is MISSING
 
 
+class TestConnections:
+    """Without a session, which would be asked each time."""
+
+    def test_rows_whose_keys_are_not_known_yet(self, sqlite_only: World) -> None:
+        world = sqlite_only
+        world.cache.set("labels", 1, deps=f"db:{world.tracking.names[0]}:label:*")
+        with world.engine.connect() as connection:
+            assert is_cached(world, "labels")
+            connection.execute(insert(Label).values(slug="new"))
+            assert not is_cached(world, "labels")
+            connection.rollback()
+        assert is_cached(world, "labels")
+
+    def test_a_cache_that_is_served_from_the_middle_of_a_transaction_on(
+        self, sqlite_only: World
+    ) -> None:
+        world, late = sqlite_only, Cache()
+        with world.engine.connect() as connection:
+            connection.execute(update(Note).where(Note.id == 1).values(title="never"))
+            with track(world.engine, cache=late, name=world.tracking.names[0]):
+                assert late.set("k", "never") is False
+                connection.rollback()
+                assert late.set("k", 1)
+        late.reset()
+
+
 class TestPostgresql:
     def test_an_old_snapshot_is_not_given_to_others(self, postgres_only: World) -> None:
         world = postgres_only
@@ -534,6 +560,21 @@ class TestPostgresql:
             world.cache.set("by hand", importer.get_one(Note, 2).title, deps="db")
             assert not is_cached(world, "by hand")
         assert cached(world, "get 1")[1] == "new"
+
+    def test_objects_from_the_snapshot_of_another_transaction(self, postgres_only: World) -> None:
+        """They are as old as it, also when the transaction that loaded them is over."""
+        world = postgres_only
+        engine = world.engine.execution_options(isolation_level="REPEATABLE READ")
+        with Session(engine) as exporter, Session(engine, expire_on_commit=False) as importer:
+            name = exporter.scalar(text("SELECT pg_export_snapshot()"))
+            with world.engine.begin() as connection:
+                connection.execute(update(Note).where(Note.id == 2).values(title="new"))
+            importer.execute(text(f"SET TRANSACTION SNAPSHOT '{name}'"))
+            note = importer.get_one(Note, 2)
+            importer.commit()
+            exporter.rollback()
+            assert world.cache.fetch("title", lambda: note.title) == "note 2"
+        assert not is_cached(world, "title")
 
     def test_a_transaction_that_had_begun_before_it_was_tracked(self, postgres_only: World) -> None:
         world = postgres_only
