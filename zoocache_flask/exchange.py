@@ -28,7 +28,7 @@ from zoocache_flask.visitor import (
     watched,
 )
 
-__all__ = ["FlaskRequest", "response_to"]
+__all__ = ["FlaskRequest", "of_babel", "response_to"]
 
 
 class FlaskRequest:
@@ -76,11 +76,11 @@ class FlaskRequest:
 
     @property
     def language(self) -> str | None:
-        return _of_babel("get_locale")
+        return of_babel("get_locale")
 
     @property
     def timezone(self) -> str | None:
-        return _of_babel("get_timezone")
+        return of_babel("get_timezone")
 
     def header(self, name: str) -> str | None:
         field = _FIELDS.get(name)
@@ -234,7 +234,8 @@ def _identity(value: object) -> str:
     return identity(value) or secrets.token_hex(16)
 
 
-def _of_babel(name: str) -> str | None:
+def of_babel(name: str) -> str | None:
+    """What a function of Flask-Babel returns for this request, if the application uses it."""
     flask_babel = sys.modules.get("flask_babel")
     if flask_babel is None or "babel" not in current_app.extensions:
         return None

@@ -29,7 +29,8 @@ from zoocache_core.encoding import encode
 from zoocache_core.http.key import digest
 from zoocache_core.http.reads import Reads
 from zoocache_flask.current import current_state
-from zoocache_flask.visitor import watched
+from zoocache_flask.exchange import of_babel
+from zoocache_flask.visitor import leave_user_unread, watched
 
 if TYPE_CHECKING:
     from jinja2.parser import Parser
@@ -42,6 +43,8 @@ _OPTIONS: Final = ("ttl", "vary", "tags")
 def install(app: Flask) -> None:
     """Let templates of ``app`` use the tag."""
     app.jinja_env.add_extension(FragmentExtension)
+    # Before any template is rendered, and after whoever else is installed: Flask-Login maybe.
+    app.before_request_funcs.setdefault(None, []).insert(0, leave_user_unread)
 
 
 class FragmentExtension(Extension):
@@ -90,7 +93,8 @@ class FragmentExtension(Extension):
         """The fragment's text, or what gives it when awaited in an asynchronous environment."""
         parts = [*values, *([vary] if isinstance(vary, str) else _listed(vary))]
         # Nothing but a str's text, lest "safe" texts have keys of their own.
-        key = f"fragment:{digest([encode(_plain(part)) for part in [name, *parts]])}"
+        told = [encode(_plain(part)) for part in [name, *parts]]
+        key = f"fragment:{digest([*told, of_babel('get_locale'), of_babel('get_timezone')])}"
         engine = current_state().engine
 
         if self.environment.is_async:

@@ -25,9 +25,11 @@ _KNOWS_HEADERS: Final = vars(Headers([("Name", "value")])) == {"_list": [("Name"
 
 def responder(kind: type[Response]) -> PageResponder:
     """How pages become responses of an application whose ``response_class`` is ``kind``."""
+    counted = kind.automatically_set_content_length
     if not _KNOWS_HEADERS:
+        # Text, unlike a list, is counted by Werkzeug.
         return lambda body, status, headers: _without_default(
-            kind([body], status, Headers(headers)), headers
+            kind(body, status, Headers(headers)), len(headers) + counted
         )
     made: Any = kind
     if kind.get_wsgi_headers is WerkzeugResponse.get_wsgi_headers:
@@ -37,14 +39,21 @@ def responder(kind: type[Response]) -> PageResponder:
     def respond(body: bytes, status: int, headers: Sequence[tuple[str, str]]) -> Response:
         taken = Headers()
         taken._list = list(headers)
-        # A list, for which Werkzeug counts the length when it is sent; that of a HEAD stays.
-        return _without_default(made([body], status, taken), headers)
+        if counted:
+            # As a response of the view's own has it, for those who look at it before it is sent.
+            taken._list.append(_length(body))
+        known = len(taken._list)
+        return _without_default(made([body], status, taken), known)
 
     return respond
 
 
-def _without_default(response: Response, headers: Sequence[tuple[str, str]]) -> Response:
-    if len(response.headers) > len(headers):
+def _length(body: bytes) -> tuple[str, str]:
+    return "Content-Length", str(len(body))
+
+
+def _without_default(response: Response, headers: int) -> Response:
+    if len(response.headers) > headers:
         # The default type, which the page did not have.
         del response.headers["Content-Type"]
     return response

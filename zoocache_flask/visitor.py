@@ -46,6 +46,7 @@ __all__ = [
     "context",
     "current_session",
     "identity",
+    "leave_user_unread",
     "login_manager",
     "told_names",
     "watched",
@@ -102,7 +103,7 @@ def login_manager() -> Any:
     return getattr(current_app, "login_manager", None)
 
 
-def _leave_user_unread() -> None:
+def leave_user_unread() -> None:
     """Let templates pass the user on without a look at it.
 
     Flask-Login gives every template the user itself, who would have to be looked up; its proxy
@@ -283,7 +284,7 @@ def watched(
     # Made from the headers by whoever ran before the view; made again, it is noticed.
     _forget_cached(real)
     if login_manager() is not None:
-        _leave_user_unread()
+        leave_user_unread()
     watch = Watch(reads, real, ignored, shown_query, spelled)
     objects = (
         (context().url_adapter, WatchedAdapter),

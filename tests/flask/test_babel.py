@@ -121,3 +121,37 @@ def test_a_language_that_the_view_forces_is_its_own_business(app: Flask) -> None
     for outcome in ("MISS", "HIT"):
         response = client.get("/")
         assert (response.text, response.headers["X-Cache"]) == ("dimanche", outcome)
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+@pytest.mark.parametrize("around", ["page", "cached page"])
+def test_each_language_has_its_fragment(app: Flask, selector: str, around: str) -> None:
+    Babel(app, locale_selector=SELECTORS[selector])
+
+    @app.before_request
+    def choose() -> None:
+        g.language = session.get("language")
+
+    def page() -> str:
+        return render_template_string(
+            "{% zoocache 'day' %}{{ day|datetimeformat('EEEE HH') }}{% endzoocache %}", day=DAY
+        )
+
+    app.add_url_rule("/", view_func=cache_view(page) if around == "cached page" else page)
+    for _ in range(2):
+        assert visitor(app, "en")().text == "Sunday 12"
+        assert visitor(app, "de")().text == "Sonntag 12"
+
+
+def test_each_time_zone_has_its_fragment(app: Flask) -> None:
+    Babel(app, timezone_selector=lambda: request.headers["X-Zone"])
+
+    @app.get("/")
+    def page() -> str:
+        return render_template_string(
+            "{% zoocache 'hour' %}{{ day|datetimeformat('HH') }}{% endzoocache %}", day=DAY
+        )
+
+    for _ in range(2):
+        for zone, hour in {"Europe/Berlin": "13", "UTC": "12"}.items():
+            assert app.test_client().get("/", headers={"X-Zone": zone}).text == hour

@@ -130,3 +130,16 @@ def test_one_page_for_each_user_where_that_is_asked_for(app: Flask, loads: list[
     assert seen(visitor(app, "Ann"))[1] == "MISS"
     assert seen(visitor(app, "Bob"))[1] == "MISS"
     assert seen(visitor(app, "Ann"))[1] == "HIT"
+
+
+def test_a_fragment_of_a_page_that_is_not_cached(app: Flask, loads: list[str]) -> None:
+    @app.get("/")
+    def view() -> str:
+        return render_template_string(
+            "{% zoocache 'greeting' %}Hello {{ current_user.get_id() }}{% endzoocache %}"
+        )
+
+    for _ in range(2):
+        for name in ("Ann", "Bob"):
+            assert visitor(app, name).get("/").text == f"Hello {name}"
+        assert app.test_client().get("/").text == "Hello None"

@@ -20,6 +20,8 @@ NAMES = [
 ]
 VALUES = ["text/plain", "5", "/päth", "a=1", ""]
 HEADERS = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES)), max_size=5)
+# A page has no length in its headers: what compresses it may change that.
+OF_PAGES = HEADERS.map(lambda some: [each for each in some if each[0].lower() != "content-length"])
 ENVIRON = EnvironBuilder(path="/animals/7").get_environ()
 
 
@@ -31,7 +33,7 @@ def sent(response: Response, method: str) -> tuple[bytes, str, list[tuple[str, s
 @given(
     body=st.binary(max_size=8),
     status=st.sampled_from([200, 201, 204, 206, 301, 304, 404]),
-    headers=HEADERS,
+    headers=OF_PAGES,
     later=HEADERS,
     method=st.sampled_from(["GET", "HEAD"]),
     counted=st.booleans(),
@@ -47,7 +49,7 @@ def test_the_same_is_sent(
     made_of: list[Any] | None,
 ) -> None:
     ours = responder(Response)(body, status, headers)
-    theirs = Response([body], status, Headers(headers))
+    theirs = Response(body, status, Headers(headers))
     if "content-type" not in {name.lower() for name, _ in headers}:
         del theirs.headers["Content-Type"]
     for response in (ours, theirs):

@@ -949,6 +949,21 @@ def test_after_request_functions_run_for_hits(app: Flask) -> None:
     assert [client.get("/").headers["X-Request"] for _ in range(2)] == ["1", "1"]
 
 
+def test_after_request_functions_are_told_how_long_a_page_is(app: Flask) -> None:
+    lengths: list[int | None] = []
+
+    @app.after_request
+    def look(response: Response) -> Response:
+        lengths.append(response.content_length)
+        return response
+
+    route(app, lambda: "text")
+    client = app.test_client()
+    assert [client.get("/").content_length, client.head("/").content_length] == [4, 4]
+    assert client.get("/").headers.getlist("Content-Length") == ["4"]
+    assert lengths == [4, 4, 4]
+
+
 def test_the_view_runs_while_the_storage_is_away(make_app: MakeApp) -> None:
     app = make_app(storage_url="redis://127.0.0.1:1", socket_timeout=0.1)
     route(app, lambda: "text")
