@@ -209,6 +209,21 @@ class TestLostConnections:
         assert invalidations() == before + 1
         assert title(using, book.pk) == "new"
 
+    def test_a_connection_that_is_made_anew_in_a_transaction(self, using: str, book: Book) -> None:
+        def write() -> None:
+            transaction.set_autocommit(False, using)
+            rewrite(using, book.pk, "never")
+            lost = connections[using].connection
+            connections[using].connect()
+            lost.close()
+            rewrite(using, book.pk, "new")
+
+        assert title(using, book.pk) == "old"
+        before = invalidations()
+        elsewhere(write)
+        assert invalidations() == before + 1
+        assert title(using, book.pk) == "new"
+
     def test_a_connection_that_is_kept_between_requests(self, using: str, book: Book) -> None:
         def serve() -> list[Any]:
             connections[using].ensure_connection()
