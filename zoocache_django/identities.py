@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import FunctionType, MethodType
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from django.core.exceptions import EmptyResultSet
 from django.db import models
@@ -23,10 +24,9 @@ from zoocache_core import UnsupportedValue
 from zoocache_core.encoding import encode, has_own_key
 from zoocache_core.identity import named_fingerprint
 from zoocache_core.naming import class_label, is_unnamed
-from zoocache_django import tables
-from zoocache_django.tags import model_tag, row_tag
+from zoocache_django.loaded import rows_of, tables_of
 
-__all__ = ["Unresolved", "evaluated", "identify", "rows_of"]
+__all__ = ["Unresolved", "evaluated", "identify"]
 
 _MOST: Final = 1000
 """Parts of a value; one with more would take longer to tell than a page to make."""
@@ -61,52 +61,6 @@ def identify(value: object, evaluate: bool = True) -> tuple[str, frozenset[str]]
     return encode(walk.plain(value, "it")), frozenset(walk.tags)
 
 
-def rows_of(instance: models.Model) -> Iterator[str]:
-    """The tags of an instance's row, and of the rows that were loaded with it."""
-    yield from _rows(instance, set())
-
-
-def _rows(instance: models.Model, seen: set[int]) -> Iterator[str]:
-    if id(instance) in seen:
-        return
-    seen.add(id(instance))
-    if instance.pk is not None:
-        yield row_tag(instance)
-    using = instance._state.db or "default"
-    for name, related in instance._state.fields_cache.items():
-        if isinstance(related, models.Model):
-            yield from _rows(related, seen)
-        elif related is None:
-            # That nothing refers to the row, it may have been told by a look at all that could.
-            field = _field(instance, name)
-            if field is not None and field.related_model is not None:
-                yield model_tag(field.related_model, using=using)
-    for found in getattr(instance, "_prefetched_objects_cache", {}).values():
-        yield from _of_queryset(found)
-        for related in found:
-            if isinstance(related, models.Model):
-                yield from _rows(related, seen)
-
-
-def _field(instance: models.Model, name: str) -> Any:
-    for field in instance._meta.get_fields():
-        if getattr(field, "cache_name", None) == name or field.name == name:
-            return field
-    return None
-
-
-def _of_queryset(queryset: Any) -> Iterator[str]:
-    """The tags of all tables that a query reads."""
-    query = getattr(queryset, "query", None)
-    if query is None:
-        return
-    yield model_tag(queryset.model, using=queryset.db)
-    for joined in query.alias_map.values():
-        name = tables.name_of(joined.table_name)
-        if name in tables.known_tables():
-            yield tables.any_row(name, queryset.db)
-
-
 class _Walk:
     def __init__(self, evaluate: bool) -> None:
         self.evaluate = evaluate
@@ -131,7 +85,7 @@ class _Walk:
                 told = _object
         if id(value) in self._seen:
             return _marked("again", self._seen[id(value)][0])
-        self._seen[id(value)] = (len(self._seen), value)
+        self.enter(value)
         if len(self._seen) > _MOST or self._depth > _DEEPEST:
             raise UnsupportedValue(f"{name} has too many parts to tell it from others by")
         self._depth += 1
@@ -139,6 +93,10 @@ class _Walk:
             return told(self, value, name)
         finally:
             self._depth -= 1
+
+    def enter(self, value: Any) -> None:
+        """Remember that the parts of ``value`` come now."""
+        self._seen[id(value)] = (len(self._seen), value)
 
     def several(self, values: Iterable[Any], name: str) -> list[Any]:
         return [self.plain(value, name) for value in values]
@@ -216,7 +174,7 @@ def _queryset(walk: _Walk, value: Any, name: str) -> Any:
         sql = "nothing"
     if value._result_cache is None:
         return type(value), value.db, walk.plain(sql, name)
-    walk.tags.update(_of_queryset(value))
+    walk.tags.update(tables_of(value))
     return type(value), value.db, walk.plain(sql, name), walk.several(value._result_cache, name)
 
 
@@ -239,14 +197,27 @@ def _class(walk: _Walk, value: type, name: str) -> Any:
     label = class_label(value)
     if not is_unnamed(label):
         return _marked("class", label)
-    # Made by a function, like the class that Django REST framework makes of a function view, and
-    # known by nothing but what it consists of.
-    own = {key: each for key, each in vars(value).items() if key not in _OF_EVERY_CLASS}
-    made = value.__module__, value.__qualname__, value.__name__
+    text = _made_classes.get(value)
+    if text is None:
+        # Once, for it is one class whatever becomes of the variables that its methods close over.
+        text = _made_classes.setdefault(value, _consists_of(value, label))
+    return _marked("made", text)
+
+
+_made_classes: Final[WeakKeyDictionary[type, str]] = WeakKeyDictionary()
+
+
+def _consists_of(made: type, label: str) -> str:
+    """What tells a class that was made by a function, like the one that Django REST framework makes
+    of a function view: no other process knows it by its ``label``."""
+    own = {name: each for name, each in vars(made).items() if name not in _OF_EVERY_CLASS}
+    walk = _Walk(evaluate=True)
+    walk.enter(made)
     try:
-        return _marked("made", *made), walk.several(value.__bases__, name), walk.named(own)
+        bases, content = walk.several(made.__bases__, "a base"), walk.named(own)
     except UnsupportedValue:
-        return _marked("class", label)
+        return label
+    return encode((made.__module__, made.__qualname__, made.__name__, bases, content))
 
 
 _OF_EVERY_CLASS: Final = frozenset(
