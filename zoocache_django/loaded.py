@@ -1,59 +1,137 @@
-"""The rows that an instance, or a queryset, was made from: they were read before anybody looked."""
+"""What a part of a page, or a cached function, is given that was read before: instances, querysets
+that were evaluated, and whatever holds some.
+
+Nobody noticed for it how these were read, or when, and they may have been changed since without
+being saved. So they are part of its key with all that they hold, and what is made of them is right
+for them whatever their rows say by now.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Final
 
 from django.db import models
+from django.http import HttpRequest
+from django.template import Context
+from django.utils.functional import LazyObject, empty
+from django.utils.safestring import SafeString
 
-from zoocache_django import tables
-from zoocache_django.tags import model_tag, row_tag
+from zoocache_core import UnsupportedValue
+from zoocache_core.encoding import KeyAdapter, register_adapter_finder
+from zoocache_core.naming import class_label
+from zoocache_django.identities import Unresolved, identify
+from zoocache_django.portraits import portrait
 
-__all__ = ["rows_of", "tables_of"]
+__all__ = ["install", "loaded", "noticing"]
 
-
-def rows_of(instance: models.Model) -> Iterator[str]:
-    """The tags of an instance's row, and of the rows that were loaded with it."""
-    yield from _rows(instance, set())
-
-
-def _rows(instance: models.Model, seen: set[int]) -> Iterator[str]:
-    if id(instance) in seen:
-        return
-    seen.add(id(instance))
-    if instance.pk is not None:
-        yield row_tag(instance)
-    using = instance._state.db or "default"
-    for name, related in instance._state.fields_cache.items():
-        if isinstance(related, models.Model):
-            yield from _rows(related, seen)
-        elif related is None:
-            # That nothing refers to the row, it may have been told by a look at all that could.
-            field = _field(instance, name)
-            if field is not None and field.related_model is not None:
-                yield model_tag(field.related_model, using=using)
-    for found in getattr(instance, "_prefetched_objects_cache", {}).values():
-        yield from tables_of(found)
-        for related in found:
-            if isinstance(related, models.Model):
-                yield from _rows(related, seen)
+_WITHOUT: Final = frozenset({str, SafeString, int, bool, float, type(None)})
+_DEEPEST: Final = 4
 
 
-def _field(instance: models.Model, name: str) -> Any:
-    for field in instance._meta.get_fields():
-        if getattr(field, "cache_name", None) == name or field.name == name:
-            return field
-    return None
+def install() -> None:
+    """Let instances and querysets be arguments of cached functions; again, it has no effect."""
+    register_adapter_finder(_find)
 
 
-def tables_of(queryset: Any) -> Iterator[str]:
-    """The tags of all tables that a query reads."""
-    query = getattr(queryset, "query", None)
-    if query is None:
-        return
-    yield model_tag(queryset.model, using=queryset.db)
-    for joined in query.alias_map.values():
-        name = tables.name_of(joined.table_name)
-        if name in tables.known_tables():
-            yield tables.any_row(name, queryset.db)
+def _find(kind: type) -> KeyAdapter | None:
+    return _key if issubclass(kind, models.Model | models.QuerySet) else None
+
+
+def _key(value: Any) -> str:
+    return loaded(value) or identify(value)[0]
+
+
+def loaded(value: Any) -> str | None:
+    """Text that tells the rows in ``value``, and everything around them, from any others; ``None``
+    if there are none, or nobody can look for them.
+
+    Raises:
+        UnsupportedValue: there are, and nothing tells what holds them from others of its kind.
+    """
+    if type(value) in _WITHOUT or _is_open(value):
+        return None
+    if not isinstance(value, models.Model | models.QuerySet):
+        try:
+            _, rows = identify(value, evaluate=False)
+        except (UnsupportedValue, Unresolved):
+            return None
+        if not rows:
+            return None
+    return _text(value, 0)
+
+
+def _is_open(value: Any) -> bool:
+    """Whether ``value`` will be read when it is looked at, which is noticed then."""
+    if isinstance(value, models.QuerySet):
+        return value._result_cache is None
+    return isinstance(value, LazyObject) and value._wrapped is empty
+
+
+def _text(value: Any, depth: int) -> str:
+    if isinstance(value, HttpRequest):
+        return "request"
+    if _is_open(value):
+        return "open"
+    try:
+        return portrait(value)
+    except UnsupportedValue:
+        if depth > _DEEPEST or not hasattr(value, "__dict__"):
+            raise
+        # An object that has nothing but its attributes, or identify() had refused it.
+        parts = [(name, _text(part, depth + 1)) for name, part in sorted(vars(value).items())]
+        return repr((class_label(type(value)), parts))
+
+
+class _Around(dict[str, Any]):
+    """A layer of a context that tells which variables of the layers below are looked at."""
+
+    def __init__(self, below: list[Any]) -> None:
+        super().__init__()
+        self.holding: set[str] = set()
+        self._below = below
+        self._seen: set[str] = set()
+
+    def __contains__(self, name: object) -> bool:
+        if dict.__contains__(self, name):
+            return True
+        if isinstance(name, str) and name not in self._seen:
+            # As it is at the first look: what is read from then on is noticed.
+            self._seen.add(name)
+            self._look(name)
+        return False
+
+    def __iter__(self) -> Iterator[str]:
+        for layer in self._below:
+            for name in list(layer):
+                _ = name in self
+        return dict.__iter__(self)
+
+    def keys(self) -> Any:
+        # All at once, as `flatten()` asks.
+        return list(self)
+
+    def _look(self, name: str) -> None:
+        for layer in reversed(self._below):
+            if name in layer:
+                try:
+                    holding = loaded(layer[name]) is not None
+                except UnsupportedValue:
+                    holding = True
+                if holding:
+                    self.holding.add(name)
+                return
+
+
+@contextmanager
+def noticing(context: Context) -> Iterator[set[str]]:
+    """Give the names of those variables of ``context`` that are looked at meanwhile, and that held
+    rows already."""
+    before = context.dicts
+    layer = _Around(list(before))
+    context.dicts = [*before, layer]
+    try:
+        yield layer.holding
+    finally:
+        context.dicts = before

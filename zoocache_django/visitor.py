@@ -25,7 +25,7 @@ from zoocache_core.http.reads import ADDRESS, Reads, WatchedDict
 from zoocache_core.missing import MISSING
 from zoocache_django.arrivals import read_since_arrival
 from zoocache_django.identities import identify
-from zoocache_django.loaded import rows_of
+from zoocache_django.made_from import rows_of
 
 __all__ = ["Watch", "not_noticing", "user_text"]
 
