@@ -66,19 +66,18 @@ async def walk(world: World, url: str, steps: list[tuple[str, int, int]]) -> Non
             done.release()
 
     async def writer() -> None:
-        session = AsyncSession(engine)
-        for name, key, other in steps:
-            try:
-                if name in WRITES:
-                    await session.run_sync(WRITES[name], key, other)
-                else:
-                    await getattr(session, name)()
-                await session.run_sync(compare, world, "here")
-            except (SQLAlchemyError, StaleDataError):
-                await session.rollback()
-            turn.release()
-            await done.acquire()
-        await session.close()
+        async with AsyncSession(engine) as session:
+            for name, key, other in steps:
+                try:
+                    if name in WRITES:
+                        await session.run_sync(WRITES[name], key, other)
+                    else:
+                        await getattr(session, name)()
+                    await session.run_sync(compare, world, "here")
+                except (SQLAlchemyError, StaleDataError):
+                    await session.rollback()
+                turn.release()
+                await done.acquire()
 
     with track(engine, cache=world.cache, name=world.tracking.names[0]):
         tasks = [asyncio.create_task(reader()), asyncio.create_task(writer())]
