@@ -237,6 +237,8 @@ class Watch:
                 # Who is there is read from the session, on which the page does not depend.
                 with self.paused():
                     manager._load_user()
+                # Found by the view, and not made: a part of the page that looks again is told.
+                self.own.discard(name)
         elif name == _CSRF and value is not MISSING:
             self.reads.refuse("the page contains a CSRF token")
         elif not (_is_connection(value) or name.startswith(_KNOWN_GLOBALS)):

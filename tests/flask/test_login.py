@@ -132,13 +132,17 @@ def test_one_page_for_each_user_where_that_is_asked_for(app: Flask, loads: list[
     assert seen(visitor(app, "Ann"))[1] == "HIT"
 
 
-def test_a_fragment_of_a_page_that_is_not_cached(app: Flask, loads: list[str]) -> None:
-    @app.get("/")
-    def view() -> str:
-        return render_template_string(
-            "{% zoocache 'greeting' %}Hello {{ current_user.get_id() }}{% endzoocache %}"
-        )
+@pytest.mark.parametrize("around", ["page", "cached page"])
+@pytest.mark.parametrize("looked_at", ["", "{% if current_user.is_authenticated %}{% endif %}"])
+def test_a_fragment_that_shows_the_user(
+    app: Flask, loads: list[str], around: str, looked_at: str
+) -> None:
+    fragment = "{% zoocache 'greeting' %}Hello {{ current_user.get_id() }}{% endzoocache %}"
 
+    def view() -> str:
+        return render_template_string(looked_at + fragment)
+
+    app.add_url_rule("/", view_func=cache_view(view) if around == "cached page" else view)
     for _ in range(2):
         for name in ("Ann", "Bob"):
             assert visitor(app, name).get("/").text == f"Hello {name}"
