@@ -64,13 +64,13 @@ def asynchronously_written(using: str, a: int, b: int, c: int) -> object:
         found = Category.objects.using(using)
         await found.filter(pk=a).aupdate(name=f"c{b}")
         await found.acreate(name=f"c{c}")
-        await found.aupdate_or_create(name=f"c{a}", parent_id=None, defaults={"name": f"c{b}"})
+        if await found.filter(name=f"c{a}", parent_id=None).acount() < 2:
+            await found.aupdate_or_create(name=f"c{a}", parent_id=None, defaults={"name": f"c{b}"})
         await found.abulk_create([Category(name=f"c{a}")])
         async for label in Label.objects.using(using).filter(pk__gt=a):
             await label.adelete()
 
-    found = Category.objects.using(using).filter(name=f"c{a}", parent_id=None)
-    return found.count() < 2 and async_to_sync(write)()
+    return async_to_sync(write)()
 
 
 @writing
