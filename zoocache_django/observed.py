@@ -94,6 +94,8 @@ def _look(watch: Watch, kind: type, name: str, state: dict[str, Any]) -> None:
         watch.note("header:content-type")
     elif name in _OF_DJANGO or name in watch.own or name.startswith("__"):
         return
+    elif name in watch.given:
+        watch.reads.note_given(f"header:request_{name}")
     elif name in state:
         watch.note_value(f"request_{name}", state[name])
     elif not (wrapper or name in _SELDOM or hasattr(kind, name)):
@@ -137,11 +139,14 @@ def watched(
     outer = _watches.get(id(request))
     if outer is not None:
         reads.parent, outer.reads, reads.active = outer.reads, reads, True
+        own, given = outer.own, outer.given
+        outer.own, outer.given = set(), given | own
         with _showing(outer, shown_query), _watched_user(outer):
             try:
                 yield outer
             finally:
                 outer.finish()
+                outer.own, outer.given = own | outer.own, given
                 outer.reads, reads.active = reads.parent, False
         return
     # Made from the environment now, so that reading a parameter is no look at the raw text.

@@ -71,6 +71,8 @@ class Watch:
         """What was read, as it was at the first look: the view may change it."""
         self.own: set[str] = set()
         """Attributes of the request that the view itself has set."""
+        self.given: frozenset[str] = frozenset()
+        """Those that a page has set, while a part of it is made."""
         self._lazy: dict[str, Any] = {}
         self.environ = WatchedDict(request.META, self.note_environ, self.note_everything)
         scope = getattr(request, "scope", {})

@@ -24,7 +24,7 @@ from flask import Flask, has_request_context
 from jinja2 import nodes
 from jinja2.ext import Extension
 
-from zoocache_core.deps import current_scope
+from zoocache_core.deps import Scope, current_scope
 from zoocache_core.encoding import encode
 from zoocache_core.http.key import digest
 from zoocache_core.http.reads import Reads
@@ -96,20 +96,24 @@ class FragmentExtension(Extension):
         told = [encode(_plain(part)) for part in [name, *parts]]
         key = f"fragment:{digest([*told, of_babel('get_locale'), of_babel('get_timezone')])}"
         engine = current_state().engine
+        private: list[str] = []
+
+        def admit(_: object) -> bool:
+            return not private
 
         if self.environment.is_async:
 
             async def render_async() -> str:
-                with _watching(name, not parts):
+                with _watching(name, not parts, private):
                     return str(await caller())
 
-            return engine.fetch_async(key, render_async, deps=tags, ttl=ttl)
+            return engine.fetch_async(key, render_async, deps=tags, ttl=ttl, admit=admit)
 
         def render() -> str:
-            with _watching(name, not parts):
+            with _watching(name, not parts, private):
                 return str(caller())
 
-        return engine.fetch(key, render, deps=tags, ttl=ttl)
+        return engine.fetch(key, render, deps=tags, ttl=ttl, admit=admit)
 
 
 def _listed(vary: object) -> list[object]:
@@ -120,24 +124,36 @@ def _plain(part: object) -> object:
     return str.__str__(part) if isinstance(part, str) else part
 
 
-def _watching(name: object, shared: bool) -> AbstractContextManager[None]:
-    """Around the rendering of a fragment that is ``shared`` by all visitors."""
-    return _watched(name) if shared and has_request_context() else nullcontext()
+def _watching(name: object, shared: bool, private: list[str]) -> AbstractContextManager[None]:
+    """Around the rendering of a fragment that is ``shared`` by all visitors, unless it turns out
+    that it must not be: then there is a reason in ``private``."""
+    return _watched(name, private) if shared and has_request_context() else nullcontext()
 
 
 @contextmanager
-def _watched(name: object) -> Iterator[None]:
-    reads = Reads()
-    with watched(reads, current_state().options.shared_globals):
+def _watched(name: object, private: list[str]) -> Iterator[None]:
+    reads, state = Reads(), current_state()
+    with watched(reads, state.options.shared_globals):
         yield
-    scope = current_scope()
-    if scope is None or not (reads or reads.refusal):
+    if not (reads or reads.refusal):
         return
     found = ", ".join(sorted(reads)) or reads.refusal
     reason = f"fragment {name!r} reads {found} and is not told apart by any value"
-    scope.engine.report.warn_once(
+    private.append(reason)
+    scope = current_scope()
+    if scope is not None and not _in_pages_only(scope):
+        scope.forbid(reason)
+    state.engine.report.warn_once(
         f"fragment {name!r}",
         f"The template {reason}: it is rendered each time. Name what it depends on, as in "
         f"{{% zoocache {name!r}, current_user.id %}}.",
     )
-    scope.forbid(reason)
+
+
+def _in_pages_only(scope: Scope) -> bool:
+    """Whether nothing is being computed but pages, which are kept apart by what their parts look
+    at, and parts of them. What a function returns is kept apart by its arguments alone."""
+    around = scope.parent
+    while around is not None and around.key.startswith(("page:", "fragment:")):
+        around = around.parent
+    return around is None

@@ -127,6 +127,7 @@ class Watch:
         "cookies",
         "custom",
         "environ",
+        "given",
         "ignored",
         "own",
         "query",
@@ -149,6 +150,8 @@ class Watch:
         self.real = real
         self.ignored = ignored
         self.own: set[str] = set()
+        # What a page has put into flask.g itself, while a part of it is made.
+        self.given: frozenset[str] = frozenset()
         self.values: dict[str, str | None] = {}
         self.custom = vars(real).keys() - _attributes(type(real))
         self.environ = WatchedDict(
@@ -228,6 +231,9 @@ class Watch:
         """Record a look at an attribute of ``flask.g``, which consists of ``state``."""
         if name in self.own or name in self.ignored or not self.reads.active:
             return
+        if name in self.given:
+            self.reads.note_given(f"header:g_{name}")
+            return
         value = state.get(name, MISSING)
         if name == LOGGED_IN and (manager := login_manager()) is not None:
             self.reads.note("user")
@@ -278,9 +284,12 @@ def watched(
     outer = watch_of(real)
     if outer is not None:
         reads.parent, outer.reads, reads.active = outer.reads, reads, True
+        own, given = outer.own, outer.given
+        outer.own, outer.given = set(), given | own
         try:
             yield outer
         finally:
+            outer.own, outer.given = own | outer.own, given
             outer.reads, reads.active = reads.parent, False
         return
     # Made from the headers by whoever ran before the view; made again, it is noticed.

@@ -605,6 +605,17 @@ class TestParts:
         ann.cookies["theme"], bob.cookies["theme"] = "ann", "bob"
         each_sees_their_own(ann=ann, bob=bob)
 
+    def test_a_fragment_that_is_given_the_visitor_by_its_page(self, serve: Serve) -> None:
+        inner = "{% zoocache 60 given_inner %}{{ request.name }}{% endzoocache %}"
+        source = "{% load zoocache %}{% zoocache 60 given_outer %}" + inner + "{% endzoocache %}"
+
+        def view(request: Any) -> HttpResponse:
+            request.name = request.COOKIES["name"]
+            return HttpResponse(Template(source).render(RequestContext(request)))
+
+        serve(cache_view(view))
+        each_sees_their_own(ann=with_cookies(name="ann"), bob=with_cookies(name="bob"))
+
     def test_a_fragment_that_looks_at_nobody_keeps_the_page_shared(self, serve: Serve) -> None:
         fragment = Template("{% load zoocache %}{% zoocache 60 plain %}part{% endzoocache %}")
         serve(cache_view(lambda request: HttpResponse(fragment.render(RequestContext(request)))))

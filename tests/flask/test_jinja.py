@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flask import Flask, g, render_template_string, session
+from flask import Flask, g, render_template_string, request, session
 from jinja2 import TemplateSyntaxError
 from markupsafe import Markup
 
@@ -187,6 +187,40 @@ def test_a_fragment_that_looks_at_its_visitor_is_not_shown_to_another(
         for _ in range(2):
             assert name in client.get("/").text
     assert len([r for r in caplog.records if "is not told apart" in r.message]) == 1
+
+
+def test_a_function_is_not_kept_with_a_fragment_that_looks_at_its_visitor(app: Flask) -> None:
+    @cacheable
+    def part() -> str:
+        fragment = "{% zoocache 'part' %}{{ request.cookies['name'] }}{% endzoocache %}"
+        return render_template_string(fragment)
+
+    app.add_url_rule("/", view_func=cache_view(lambda: part()))
+    for name in ("Ann", "Bob"):
+        client = app.test_client()
+        client.set_cookie("name", name)
+        assert client.get("/").text == name
+
+
+def test_a_fragment_that_is_given_the_visitor_by_its_page_is_not_shown_to_another(
+    app: Flask,
+) -> None:
+    inner = "{% zoocache 'inner' %}{{ g.name }}{% endzoocache %}"
+    template = "{% zoocache 'outer' %}" + inner + "{% endzoocache %}"
+
+    @app.get("/")
+    @cache_view
+    def view() -> str:
+        g.name = request.cookies["name"]
+        return render_template_string(template)
+
+    for _ in range(2):
+        for name in ("Ann", "Bob"):
+            client = app.test_client()
+            client.set_cookie("name", name)
+            assert client.get("/").text == name
+    # The page itself is kept: it has made the name of a cookie.
+    assert client.get("/").headers["X-Cache"] == "HIT"
 
 
 def test_a_fragment_told_apart_by_the_visitor_is_kept(app: Flask) -> None:

@@ -54,6 +54,13 @@ class Reads(set[str]):
         if self.active:
             self.add(read)
 
+    def note_given(self, read: str) -> None:
+        """Record one read of what the page has put there itself: only its parts depend on that."""
+        part = self
+        while part.parent is not None:
+            part.note_part(read)
+            part = part.parent
+
     def refuse(self, reason: str) -> None:
         """Record a read that no page can be kept apart by."""
         self.refuse_part(reason)
