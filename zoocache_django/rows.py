@@ -116,7 +116,8 @@ def forget_models() -> None:
 def _is_exact(field: Any, model: Model, vendor: str) -> bool:
     while isinstance(field, models.ForeignKey):
         field = field.target_field
-    if type(field).__module__.partition(".")[0] != "django" or not isinstance(field, _EXACT):
+    # Those of django.contrib may compare in ways of their own (CICharField does).
+    if not type(field).__module__.startswith("django.db.models.") or not isinstance(field, _EXACT):
         return False
     if isinstance(field, models.CharField):
         plain = model._meta.managed and not getattr(field, "db_collation", None)

@@ -11,7 +11,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection, connections, models, transaction
 from django.db.models import F
 from django.test import override_settings
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
 from tests.django.catalog import recent
 from tests.django.catalog.models import (
@@ -29,7 +29,7 @@ from zoocache_core import default_engine
 from zoocache_core import stats as engine_stats
 from zoocache_core.deps import current_scope
 from zoocache_django import depends_on, invalidate_model, patches, relations, row_tag
-from zoocache_django.rows import forget_models
+from zoocache_django.rows import forget_models, identifies
 from zoocache_django.tables import MAX_ROWS
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -343,6 +343,18 @@ class TestSwitch:
             assert outdated(lambda: Product.objects.update(price=1), "catalog.product:*") == set()
         assert [owner.__dict__.get(name) for owner, name, _ in patches.PATCHES] != originals
         assert deps_of(lambda: Product.objects.get(pk=1)) == {"catalog.product:1"}
+
+
+class TestKeysOfOtherTypes:
+    @pytest.mark.parametrize("module", ["django.contrib.postgres.fields.citext", "shop.fields"])
+    def test_a_text_that_is_compared_in_another_way_names_no_row(self, module: str) -> None:
+        text = type("CICharField", (models.CharField,), {"__module__": module})
+        with isolate_apps("tests.django.catalog"):
+            options = {"__module__": "tests.django.catalog.models", "Meta": type("Meta", (), {})}
+            key = text(primary_key=True, max_length=9)
+            other = type("Other", (models.Model,), {**options, "code": key})
+            assert not identifies(other, "postgresql")
+        assert identifies(Maker, "postgresql")
 
 
 class TestStatementsOfSeveralKinds:
