@@ -63,5 +63,5 @@ def _leaves_it_to_django(model: Any, attnames: Sequence[str]) -> bool:
         and model.__init__ is Model.__init__
         and model.__new__ is object.__new__
         and model.__setattr__ is object.__setattr__
-        and all(type(inspect.getattr_static(model, name)) in _PASSIVE for name in attnames)
+        and all(type(inspect.getattr_static(model, name, None)) in _PASSIVE for name in attnames)
     )

@@ -70,6 +70,7 @@ READS: dict[str, Callable[[], Any]] = {
     "in_bulk": lambda: Item.cached.in_bulk([1, 3]),
     "values": lambda: list(Item.cached.values("name")),
     "flat": lambda: list(Item.cached.values_list("name", flat=True)),
+    "values of others": lambda: list(Kind.cached.order_by("pk").values("items__stock")),
     "annotate": lambda: list(Item.cached.annotate(number=Count("badges"))),
     "select_related": lambda: [item.kind for item in Item.cached.select_related("kind")],
     "prefetch": lambda: [
