@@ -15,7 +15,7 @@ without being told apart by any value is rendered each time, and one warning say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -23,13 +23,17 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import Flask, has_request_context
 from jinja2 import nodes
 from jinja2.ext import Extension
+from jinja2.meta import find_undeclared_variables
+from jinja2.runtime import Context
 
 from zoocache_core.deps import Scope, current_scope
 from zoocache_core.encoding import encode
+from zoocache_core.errors import UnsupportedValue
 from zoocache_core.http.key import digest
 from zoocache_core.http.reads import Reads
 from zoocache_flask.current import current_state
 from zoocache_flask.exchange import of_babel
+from zoocache_flask.loaded import loaded
 from zoocache_flask.visitor import leave_user_unread, watched
 
 if TYPE_CHECKING:
@@ -77,15 +81,28 @@ class FragmentExtension(Extension):
         if not positional:
             parser.fail('{% zoocache %} needs a name, as in {% zoocache "sidebar" %}.', line)
         body = parser.parse_statements(("name:endzoocache",), drop_needle=True)
+        named.append(nodes.Keyword("given", self._given(body, line), lineno=line))
         # What the call returns is written as it is, like the body of any call block.
         call = self.call_method("_fragment", positional, named)
         return nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+    def _given(self, body: list[nodes.Node], line: int) -> nodes.Expr:
+        """The variables that the body uses and does not set: all there are, if it includes another
+        template."""
+        template = nodes.Template(body)
+        template.set_environment(self.environment)
+        if next(template.find_all(nodes.Include), None) is not None:
+            return nodes.DerivedContextReference()
+        names = sorted(find_undeclared_variables(template))
+        pairs = [nodes.Pair(nodes.Const(name), nodes.Name(name, "load")) for name in names]
+        return nodes.Dict(pairs, lineno=line)
 
     def _fragment(
         self,
         name: object,
         *values: object,
         caller: Callable[[], Any],
+        given: Mapping[str, Any] | Context,
         ttl: float | timedelta | None = None,
         vary: object = (),
         tags: str | Iterable[str] = (),
@@ -94,9 +111,13 @@ class FragmentExtension(Extension):
         parts = [*values, *([vary] if isinstance(vary, str) else _listed(vary))]
         # Nothing but a str's text, lest "safe" texts have keys of their own.
         told = [encode(_plain(part)) for part in [name, *parts]]
+        private: list[str] = []
+        try:
+            told.append(loaded(given.get_all() if isinstance(given, Context) else given))
+        except UnsupportedValue as error:
+            private.append(str(error))
         key = f"fragment:{digest([*told, of_babel('get_locale'), of_babel('get_timezone')])}"
         engine = current_state().engine
-        private: list[str] = []
 
         def admit(_: object) -> bool:
             return not private
