@@ -32,12 +32,12 @@ def _memory(context: Context) -> Parts:
         settings.verify_values,
     )
     if settings.bus_url is None:
-        hit = local_hit(storage.peek, trie, clock, sliding, counts)
+        hit = local_hit(storage.peek, trie, clock, sliding, counts, context.guards)
         return Parts(storage, LocalSequence(trie, clock), local=True, hit=hit)
     with needs_extra("redis", "bus_url"):
         from zoocache_core.bus import connect_bus
     sequence, lease = connect_bus(context)
-    hit = leased_hit(storage.peek, lease, trie, clock, sliding, counts)
+    hit = leased_hit(storage.peek, lease, trie, clock, sliding, counts, context.guards)
     return Parts(storage, sequence, local=False, hit=hit, position=sequence.position)
 
 

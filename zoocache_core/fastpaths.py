@@ -8,15 +8,16 @@ built once, at configure time, with all they need in closure cells. One ``hit`` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from zoocache_core.clock import Clock
 from zoocache_core.events import Stats
+from zoocache_core.guards import Guards
 from zoocache_core.storage.base import Entry
 from zoocache_core.tags import invalidation_target
 from zoocache_core.trie import PrefixTrie
 
-__all__ = ["Forget", "Hit", "guarded_hit", "local_forget", "local_hit", "no_forget", "no_hit"]
+__all__ = ["Forget", "Hit", "local_forget", "local_hit", "no_forget", "no_hit"]
 
 Hit = Callable[[str], "Entry | None"]
 """The valid entry of a key if that can be told at once; ``None`` means "take the long way"."""
@@ -37,6 +38,7 @@ def local_hit(
     clock: Clock,
     sliding: bool,
     counts: Stats,
+    guards: Guards,
 ) -> Hit:
     """A :data:`Hit` for entries in this process whose trie is always up to date."""
     now = clock.monotonic
@@ -58,26 +60,15 @@ def local_hit(
                 return None
             if sliding and entry.ttl is not None:
                 entry.expires = moment + entry.ttl
+        # Last, lest one should be added in between: see `guards`.
+        if guards.active and guards.hide(entry.deps, entry.stamp):
+            return None
         if not entry.visited:
             entry.visited = True
         counts.hits += 1
         return entry
 
     return hit
-
-
-def guarded_hit(hit: Hit, hides: Callable[[Collection[str], int], bool], counts: Stats) -> Hit:
-    """``hit`` while a transaction may forbid its caller what is there (``hides``)."""
-
-    def guarded(key: str) -> Entry | None:
-        entry = hit(key)
-        if entry is not None and hides(entry.deps, entry.stamp):
-            # The long way will call it what it is.
-            counts.hits -= 1
-            return None
-        return entry
-
-    return guarded
 
 
 def no_forget(tag: str) -> bool:

@@ -6,6 +6,11 @@ stored for others; and what it reads from an old snapshot is only as new as the 
 adapter knows all this and tells the engine through a guard, which it adds to the engine while there
 are such transactions in the process (``Engine.add_guard``) and removes afterwards: with none added,
 a hit costs nothing extra.
+
+One may be added while somebody is on the way to a hit: because another thread, or another process,
+has committed. Who adds it does so before anything newer can be stored. So a hit asks whether there
+is a guard *after* it has found its entry; asking before, it could be given what was committed and
+stored in between to a transaction that reads an older snapshot.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "Guards"]
 
 
 class Guard(Protocol):
@@ -28,3 +33,24 @@ class Guard(Protocol):
 
     def stamp(self) -> int | None:
         """The position before the open transaction's first statement, or ``None`` without one."""
+
+
+class Guards:
+    """Those of one engine, at present."""
+
+    __slots__ = ("active",)
+
+    def __init__(self) -> None:
+        # Replaced as a whole, so that it can be gone through without a lock.
+        self.active: tuple[Guard, ...] = ()
+
+    def hide(self, deps: Collection[str], stamp: int) -> bool:
+        """Whether a transaction of this context forbids it a value with these deps and stamp.
+
+        None does where the value depends on nothing: it was not read from a database.
+        """
+        if deps:
+            for guard in self.active:
+                if guard.hides(deps, stamp):
+                    return True
+        return False

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from zoocache_core.clock import Clock
 from zoocache_core.events import Stats
 from zoocache_core.fastpaths import Hit
+from zoocache_core.guards import Guards
 from zoocache_core.storage.base import Entry
 from zoocache_core.trie import PrefixTrie
 
@@ -83,6 +84,7 @@ def leased_hit(
     clock: Clock,
     sliding: bool,
     counts: Stats,
+    guards: Guards,
 ) -> Hit:
     """A :data:`~zoocache_core.fastpaths.Hit` for entries in this process that a lease covers."""
     now = clock.monotonic
@@ -106,6 +108,9 @@ def leased_hit(
                 return None
             if sliding and entry.ttl is not None:
                 entry.expires = moment + entry.ttl
+        # Last, lest one should be added in between: see `guards`.
+        if guards.active and guards.hide(entry.deps, entry.stamp):
+            return None
         if not entry.visited:
             entry.visited = True
         counts.hits += 1

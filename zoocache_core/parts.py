@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zoocache_core.fastpaths import Hit, no_hit
+from zoocache_core.guards import Guards
 from zoocache_core.reporting import Reporter
 from zoocache_core.sequence.base import Sequence
 from zoocache_core.settings import Settings
@@ -17,11 +18,13 @@ __all__ = ["Context", "Parts"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every part is given: the settings, the trie to keep, and whom to tell."""
+    """What every part is given: the settings, the trie to keep, whom to tell, and who may forbid a
+    hit."""
 
     settings: Settings
     trie: PrefixTrie
     report: Reporter
+    guards: Guards = field(default_factory=Guards)
 
 
 @dataclass(frozen=True, slots=True)

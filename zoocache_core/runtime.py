@@ -16,10 +16,10 @@ from typing import Any
 from zoocache_core import forks
 from zoocache_core.assembly import assemble
 from zoocache_core.errors import ConfigurationError, NotConfigured
-from zoocache_core.fastpaths import Forget, Hit, guarded_hit, local_forget, no_forget, no_hit
+from zoocache_core.fastpaths import Forget, Hit, local_forget, no_forget, no_hit
 from zoocache_core.flight import Flights
 from zoocache_core.flows import Step, arun, run
-from zoocache_core.guards import Guard
+from zoocache_core.guards import Guard, Guards
 from zoocache_core.parts import Context
 from zoocache_core.pruner import Pruner
 from zoocache_core.reading import Found, find, find_now, judge
@@ -83,13 +83,11 @@ class Runtime:
         # watchers, while the lock of the trie is held. Reentrant, for the garbage collector may
         # close a connection at any moment, and a guard is removed thereby.
         self._guarding = threading.RLock()
-        self.guards: tuple[Guard, ...] = ()
+        self._guards = Guards()
         # The one that `isolation` adds and removes.
         self.keeper: Guard | None = None
         self._pruner: Pruner | None = None
         self._watchers: tuple[Callable[[], None], ...] = ()
-        self._direct_hit: Hit = no_hit
-        self._guarded_hit: Hit = no_hit
         self._position: Callable[[], int] | None = None
         self.configured = False
         """Whether :meth:`configure` has been called (and :meth:`reset` not since)."""
@@ -122,7 +120,7 @@ class Runtime:
 
     def _assemble(self, settings: Settings) -> None:
         trie, report = PrefixTrie(), Reporter(settings.events)
-        parts = assemble(Context(settings, trie, report))
+        parts = assemble(Context(settings, trie, report, self._guards))
         self.trie = trie
         self.report = report
         self.now = settings.clock.monotonic
@@ -134,17 +132,13 @@ class Runtime:
         self._position = parts.position
         self.forget = no_forget
         self.generation = next(_generations)
-        if not settings.events:
-            self._direct_hit = parts.hit
-            if parts.hit is not no_hit:
-                self._guarded_hit = guarded_hit(parts.hit, self.hides, report.counts)
-            if parts.local:
-                self.forget = local_forget(trie, settings.clock, report.counts)
+        self.hit = no_hit if settings.events else parts.hit
+        if parts.local and not settings.events:
+            self.forget = local_forget(trie, settings.clock, report.counts)
         self._default_ttl = settings.default_ttl
         self.settings = settings
         # Last: whoever sees it may use everything.
         self.configured = True
-        self._choose_hit()
         self._set_watchers(self._watchers)
         for moving in self._watchers:
             moving()
@@ -162,8 +156,7 @@ class Runtime:
             sequence, storage = self.sequence, self.storage
             self.configured = False
             self._unset()
-            self.guards = ()
-            self._direct_hit = self._guarded_hit = no_hit
+            self._guards.active = ()
             self._position = None
             sequence.close()
             storage.close()
@@ -254,6 +247,11 @@ class Runtime:
 
     # Database transactions
 
+    @property
+    def guards(self) -> tuple[Guard, ...]:
+        """Those asked at present."""
+        return self._guards.active
+
     def add_guard(self, guard: Guard) -> None:
         """Ask ``guard`` at every read and store, until :meth:`remove_guard`.
 
@@ -261,14 +259,12 @@ class Runtime:
         """
         with self._guarding:
             if guard not in self.guards:
-                self.guards = (*self.guards, guard)
-                self._choose_hit()
+                self._guards.active = (*self.guards, guard)
 
     def remove_guard(self, guard: Guard) -> None:
         """Stop asking ``guard``."""
         with self._guarding:
-            self.guards = tuple([other for other in self.guards if other is not guard])
-            self._choose_hit()
+            self._guards.active = tuple([other for other in self.guards if other is not guard])
 
     def watch(self, moving: Callable[[], None]) -> None:
         """Call ``moving`` just before the position moves, until :meth:`unwatch`.
@@ -292,20 +288,9 @@ class Runtime:
             with self.trie.lock:
                 self.trie.watchers = watchers
 
-    def _choose_hit(self) -> None:
-        if self.configured:
-            self.hit = self._guarded_hit if self.guards else self._direct_hit
-
     def hides(self, deps: Collection[str], stamp: int) -> bool:
-        """Whether a transaction of this context forbids it a value with these deps and stamp.
-
-        None does where the value depends on nothing: it was not read from a database.
-        """
-        if deps:
-            for guard in self.guards:
-                if guard.hides(deps, stamp):
-                    return True
-        return False
+        """Whether a transaction of this context forbids it a value with these deps and stamp."""
+        return self._guards.hide(deps, stamp)
 
     def uncommitted(self) -> bool:
         """Whether a transaction of this context forbids storing anything."""

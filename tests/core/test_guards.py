@@ -92,13 +92,21 @@ def test_what_an_old_snapshot_shows_is_as_old_as_the_snapshot(
     assert engine.get("k") is None
 
 
-def test_a_hit_takes_the_short_way_again_when_the_guard_is_gone(engine: Engine) -> None:
-    short = engine.hit
-    guard = Transaction(engine)
+def test_a_guard_is_asked_about_every_hit_while_it_is_there(engine: Engine) -> None:
+    guard, asked = Transaction(engine), []
+
+    def hides(deps: Collection[str], stamp: int) -> bool:
+        asked.append(deps)
+        return False
+
+    guard.hides = hides  # type: ignore[method-assign]
+    engine.set("k", 1, deps="t")
     engine.add_guard(guard)
-    assert engine.hit is not short
+    assert engine.hit("k") is not None
+    assert asked == [("t",)]
     engine.remove_guard(guard)
-    assert engine.hit is short
+    assert engine.hit("k") is not None
+    assert len(asked) == 1
 
 
 def test_a_computation_may_forbid_its_own_storing_and_that_of_what_encloses_it(

@@ -196,9 +196,8 @@ class TestQuiet:
 
     def test_reading_what_everybody_reads(self, engine: Engine) -> None:
         reading = Reading(engine)
-        short = engine.hit
         reading.start()
-        assert engine.hit is short
+        assert not engine.guards
         assert engine.get("k") == 1
         assert engine.set("k", 2, deps="row")
         reading.stop()
@@ -377,3 +376,56 @@ def test_a_forked_process_has_none_of_its_parents(engine: Engine, writing: Writi
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert engine.get("k") is None
+
+
+class Meanwhile(str):
+    """A key at whose lookup, and not before, somebody else commits and stores a newer value."""
+
+    commit: Any = None
+
+    def __hash__(self) -> int:
+        commit, self.commit = self.commit, None
+        if commit is not None:
+            commit()
+        return str.__hash__(self)
+
+
+def test_a_transaction_is_not_given_what_is_committed_and_stored_during_its_lookup(
+    engine: Engine,
+) -> None:
+    reading = Reading(engine)
+    reading.start()
+    assert not engine.guards
+
+    def commit() -> None:
+        engine.invalidate("row")
+        engine.set("k", 2, deps="row")
+
+    key = Meanwhile("k")
+    with ThreadPoolExecutor(1) as pool:
+        key.commit = lambda: pool.submit(commit).result(20)
+        assert engine.hit(key) is None
+    assert key.commit is None
+    reading.stop()
+    assert engine.get("k") == 2
+
+
+def test_a_transaction_is_not_given_what_another_process_has_committed_since(
+    tmp_path: Path,
+) -> None:
+    settings = {"storage_url": f"lmdb://{tmp_path}", "prefix": "isolation"}
+    engine, other = Engine(**settings), Engine(**settings)
+    try:
+        engine.set("k", 1, deps="row")
+        reading = Reading(engine)
+        reading.start()
+        assert engine.get("k") == 1
+        other.invalidate("row")
+        other.set("k", 2, deps="row")
+        # Its own process hears of that in this very lookup.
+        assert engine.get("k") is None
+        reading.stop()
+        assert engine.get("k") == 2
+    finally:
+        engine.reset()
+        other.reset()

@@ -34,7 +34,7 @@ def lmdb_hit(
     entries, tags, memo = home.entries, home.tags, storage.memo
     remembered, recall, ready = memo.get, memo.recall, memo.ready
     trie, counts = context.trie, context.report.counts
-    valid = trie.valid
+    valid, guards = trie.valid, context.guards
     now = context.settings.clock.monotonic
     sliding = context.settings.read_extend_ttl
     failure = lmdb.Error
@@ -78,6 +78,9 @@ def lmdb_hit(
                 return None
             if sliding and moment >= entry.extend_at:
                 storage.extend(key, entry, moment)
+        # Last, for a guard may just have been added, because of what `catch_up` has learnt.
+        if guards.active and guards.hide(entry.deps, entry.stamp):
+            return None
         memo.marks.add(entry.tick)
         if entry.reads < SETTLED:
             decoded = ready(key, entry)

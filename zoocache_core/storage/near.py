@@ -73,7 +73,13 @@ class NearStorage:
         """Hits on copies, for ``parts.Parts``."""
         context = self._context
         return leased_hit(
-            self.peek, self._lease, self._trie, context.settings.clock, False, context.report.counts
+            self.peek,
+            self._lease,
+            self._trie,
+            context.settings.clock,
+            False,
+            context.report.counts,
+            context.guards,
         )
 
     def freeze(self, key: str, value: Any) -> Frozen:
