@@ -16,7 +16,8 @@ class ZooCacheConfig(AppConfig):
 
     def ready(self) -> None:
         """Apply ``settings.ZOOCACHE`` and watch the database as it says; register the checks."""
-        from zoocache_django import arrivals, cache_checks, checks, conf, engines, loaded
+        from zoocache_django import cache_checks, checks, conf, engines
+        from zoocache_django.pages import arrivals, loaded
 
         conf.apply()
         engines.open_followers()
@@ -29,7 +30,8 @@ class ZooCacheConfig(AppConfig):
 
 def _on_setting_changed(*, setting: str, **kwargs: Any) -> None:
     """``override_settings(ZOOCACHE=...)`` takes effect at once."""
-    from zoocache_django import conf, plans
+    from zoocache_django import conf
+    from zoocache_django.queries import plans
 
     # What a query's text was made with may have been another setting.
     plans.forget()

@@ -17,8 +17,9 @@ from django.conf import settings
 
 from zoocache_core import ConfigurationError, Engine, default_engine
 from zoocache_core.settings import Settings
-from zoocache_django import patches, tables, tags
-from zoocache_django.publishing import follow
+from zoocache_django import patches, tags
+from zoocache_django.database import tables
+from zoocache_django.database.publishing import follow
 from zoocache_django.signals import SignalSink
 
 __all__ = ["Options", "Problem", "State", "apply", "engine", "is_private", "state"]

@@ -30,7 +30,7 @@ from django.utils.module_loading import import_string
 from zoocache_core import ConfigurationError, Engine
 from zoocache_core.settings import Settings
 from zoocache_core.tags import tag
-from zoocache_django.publishing import follow, unfollow
+from zoocache_django.database.publishing import follow, unfollow
 from zoocache_django.signing import secret_keys
 
 __all__ = ["OPTIONS", "Alias", "aliases", "close_all", "engine_for", "open_followers", "read"]

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from django.db import models
 
+from zoocache_django.queries.recipes import EMPTY
 from zoocache_django.querysets import CachedQuerySet, Caching, Ttl, cached_class
-from zoocache_django.recipes import EMPTY
 
 __all__ = ["ZooCacheManager"]
 

@@ -17,15 +17,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final
 
-from zoocache_django import (
-    compilers,
-    connections,
-    cursors,
-    relations,
-    rows,
-    tables,
-    transactions,
-)
+from zoocache_django import transactions
+from zoocache_django.database import compilers, connections, cursors, relations, rows, tables
 
 __all__ = ["PATCHES", "install", "installed", "uninstall"]
 

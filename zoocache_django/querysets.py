@@ -30,10 +30,11 @@ from zoocache_core import Engine
 from zoocache_core.calls import pass_outward
 from zoocache_core.deps import current_scope
 from zoocache_core.settings import seconds
-from zoocache_django import aggregates, conf, overriding, patches, plans
-from zoocache_django.prefetching import through_the_cache
-from zoocache_django.recipes import METHODS, Recipe, followed_by
-from zoocache_django.replays import executed, play
+from zoocache_django import conf, patches
+from zoocache_django.queries import aggregates, overriding, plans
+from zoocache_django.queries.prefetching import through_the_cache
+from zoocache_django.queries.recipes import METHODS, Recipe, followed_by
+from zoocache_django.queries.replays import executed, play
 
 __all__ = ["CachedQuerySet", "Caching", "Ttl", "cached_class"]
 

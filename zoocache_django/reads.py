@@ -7,8 +7,8 @@ from django.db.models.sql.query import Query
 
 from zoocache_core.deps import Scope
 from zoocache_core.statements import Statement
-from zoocache_django import tables
-from zoocache_django.rows import rows_by_table
+from zoocache_django.database import tables
+from zoocache_django.database.rows import rows_by_table
 from zoocache_django.transactions import Transaction
 
 __all__ = ["note"]

@@ -29,10 +29,10 @@ from zoocache_core.http.key import digest
 from zoocache_core.http.reads import Reads, WatchedDict
 from zoocache_core.settings import seconds
 from zoocache_django import conf, patches
-from zoocache_django.exchange import DjangoRequest
-from zoocache_django.observed import watched
-from zoocache_django.portraits import portrait
-from zoocache_django.shapes import shape_of
+from zoocache_django.pages.exchange import DjangoRequest
+from zoocache_django.pages.observed import watched
+from zoocache_django.pages.portraits import portrait
+from zoocache_django.pages.shapes import shape_of
 
 try:
     from rest_framework.serializers import BaseSerializer, ListSerializer

@@ -18,7 +18,7 @@ from django.db.transaction import Atomic
 
 from zoocache_core import Engine, isolation, transactions
 from zoocache_core.transactions import WriteBuffer
-from zoocache_django.publishing import followers, invalidate, publishing
+from zoocache_django.database.publishing import followers, invalidate, publishing
 
 __all__ = [
     "Transaction",

@@ -20,10 +20,10 @@ from django.template.response import SimpleTemplateResponse
 from zoocache_core.http import PageCache, PagePolicy
 from zoocache_core.http.key import shown_query_of
 from zoocache_django import conf
-from zoocache_django.background import in_a_task, in_a_thread
-from zoocache_django.bound import Given, closure_of, state_of, with_objects
-from zoocache_django.exchange import DjangoRequest, Unresolved
-from zoocache_django.responses import page_response, response_to
+from zoocache_django.pages.background import in_a_task, in_a_thread
+from zoocache_django.pages.bound import Given, closure_of, state_of, with_objects
+from zoocache_django.pages.exchange import DjangoRequest, Unresolved
+from zoocache_django.pages.responses import page_response, response_to
 
 __all__ = ["cache_view"]
 

@@ -19,11 +19,12 @@ from django.db.models.sql.subqueries import DeleteQuery, InsertQuery, UpdateQuer
 
 from zoocache_core.publishing import Publishing
 from zoocache_core.statements import Statement
-from zoocache_django import tables, transactions
-from zoocache_django.publishing import invalidate, publishing
-from zoocache_django.relations import ends_deleted, ends_inserted, ends_of, referring
-from zoocache_django.rows import identifies, keys_of, model_of
-from zoocache_django.tables import INTEGER
+from zoocache_django import transactions
+from zoocache_django.database import tables
+from zoocache_django.database.publishing import invalidate, publishing
+from zoocache_django.database.relations import ends_deleted, ends_inserted, ends_of, referring
+from zoocache_django.database.rows import identifies, keys_of, model_of
+from zoocache_django.database.tables import INTEGER
 from zoocache_django.tags import model_named, row_tag, table_tag
 
 __all__ = ["REFUSALS", "CompiledWrite", "invalidate_model", "tags_of", "touch"]

@@ -26,7 +26,7 @@ from tests.django.library.models import Book
 from zoocache_core import MISSING, Engine, cacheable, default_engine
 from zoocache_core import stats as engine_stats
 from zoocache_django import invalidate_model, row_tag, transactions
-from zoocache_django.publishing import follow, unfollow
+from zoocache_django.database.publishing import follow, unfollow
 
 SQLITE = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 POSTGRES = pytest.mark.django_db(transaction=True, databases=["default", "other", "postgres"])

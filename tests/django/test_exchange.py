@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from django.http.response import BadHeaderError
 
 from zoocache_core.http import Answer
-from zoocache_django.responses import response_to
+from zoocache_django.pages.responses import response_to
 
 FIELDS = [
     ("Content-Type", "text/html; charset=utf-8"),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.django.library.models import Author, Book
 from zoocache_core import UnsupportedValue
-from zoocache_django.identities import Unresolved, identify
+from zoocache_django.pages.identities import Unresolved, identify
 
 scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.binary(max_size=2)
 values = st.recursive(

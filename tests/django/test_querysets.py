@@ -186,7 +186,7 @@ def test_rows_to_be_locked_are_read() -> None:
 
 
 def test_a_column_named_like_a_function_is_no_such_thing() -> None:
-    from zoocache_django.plans import is_volatile
+    from zoocache_django.queries.plans import is_volatile
 
     assert not is_volatile('SELECT "t"."now", "random" FROM "t"', ())
     assert is_volatile('SELECT "t"."a" FROM "t" WHERE "t"."a" < CURRENT_TIMESTAMP', ())

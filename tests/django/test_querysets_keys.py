@@ -26,10 +26,11 @@ from hypothesis import strategies as st
 from tests.django.instances import outcome
 from tests.django.store.models import Badge, Book, Item, Kind, Loud, Offer, Shelf
 from zoocache_core import default_engine
-from zoocache_django import ZooCacheManager, columns, plans
-from zoocache_django.columns import field_text, is_plain
+from zoocache_django import ZooCacheManager
+from zoocache_django.queries import columns, plans
+from zoocache_django.queries.columns import field_text, is_plain
+from zoocache_django.queries.recipes import EMPTY, followed_by
 from zoocache_django.querysets import CachedQuerySet
-from zoocache_django.recipes import EMPTY, followed_by
 
 pytestmark = pytest.mark.django_db
 

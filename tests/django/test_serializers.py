@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from tests.django.store.models import Item, Kind
 from zoocache_core import UnsupportedValue, default_engine
 from zoocache_django import cacheable, cacheable_serializer
-from zoocache_django.portraits import portrait
+from zoocache_django.pages.portraits import portrait
 
 pytestmark = pytest.mark.django_db
 

@@ -30,7 +30,7 @@ from tests.django.library.models import (
     Shelf,
 )
 from zoocache_django import model_tag, row_tag
-from zoocache_django.tables import MAX_ROWS, written
+from zoocache_django.database.tables import MAX_ROWS, written
 from zoocache_django.tags import as_deps, forget_databases, table_tag
 
 A_UUID = uuid.UUID("3f2504e0-4f89-11d3-9a0c-0305e82c3301")

@@ -41,7 +41,7 @@ from rest_framework.views import APIView
 from tests.django.library.models import Author, Book
 from tests.django.visits import logged_in, outcome, text, with_cookies
 from zoocache_django import cache_view
-from zoocache_django.identities import identify
+from zoocache_django.pages.identities import identify
 
 pytestmark = pytest.mark.django_db
 

@@ -28,9 +28,10 @@ from tests.django.catalog.population import SUPPLIERS, populate
 from zoocache_core import default_engine
 from zoocache_core import stats as engine_stats
 from zoocache_core.deps import current_scope
-from zoocache_django import depends_on, invalidate_model, patches, relations, row_tag
-from zoocache_django.rows import forget_models, identifies
-from zoocache_django.tables import MAX_ROWS
+from zoocache_django import depends_on, invalidate_model, patches, row_tag
+from zoocache_django.database import relations
+from zoocache_django.database.rows import forget_models, identifies
+from zoocache_django.database.tables import MAX_ROWS
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 

@@ -26,9 +26,9 @@ from zoocache_core.http.key import digest
 from zoocache_core.http.reads import Reads
 from zoocache_core.settings import seconds
 from zoocache_django import conf
-from zoocache_django.identities import evaluated
-from zoocache_django.loaded import loaded, noticing
-from zoocache_django.observed import watched
+from zoocache_django.pages.identities import evaluated
+from zoocache_django.pages.loaded import loaded, noticing
+from zoocache_django.pages.observed import watched
 from zoocache_django.tags import as_deps
 
 __all__ = ["register"]

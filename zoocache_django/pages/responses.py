@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase, ResponseHeaders
 from django.utils.functional import LazyObject, empty
 
 from zoocache_core.http import Answer, PageResponse
-from zoocache_django.exchange import DjangoRequest
+from zoocache_django.pages.exchange import DjangoRequest
 
 __all__ = ["page_response", "response_to"]
 

@@ -13,9 +13,9 @@ from django.apps import apps
 from django.db import models
 from django.db.models.sql.subqueries import DeleteQuery, InsertQuery
 
-from zoocache_django import tables
-from zoocache_django.rows import model_of, pinned
-from zoocache_django.tables import MAX_ROWS, Model, name_of
+from zoocache_django.database import tables
+from zoocache_django.database.rows import model_of, pinned
+from zoocache_django.database.tables import MAX_ROWS, Model, name_of
 
 __all__ = ["ends_deleted", "ends_inserted", "ends_of", "forget_models", "referring"]
 

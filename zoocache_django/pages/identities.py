@@ -24,7 +24,7 @@ from zoocache_core import UnsupportedValue
 from zoocache_core.encoding import encode, has_own_key
 from zoocache_core.identity import named_fingerprint
 from zoocache_core.naming import class_label, is_unnamed
-from zoocache_django.made_from import rows_of, tables_of
+from zoocache_django.pages.made_from import rows_of, tables_of
 
 __all__ = ["Unresolved", "evaluated", "identify"]
 

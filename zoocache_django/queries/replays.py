@@ -14,7 +14,7 @@ from django.db import models
 from django.db.models.sql.constants import MULTI
 from django.db.models.sql.query import Query
 
-from zoocache_django.plans import Compiled, Plan
+from zoocache_django.queries.plans import Compiled, Plan
 
 __all__ = ["executed", "play"]
 

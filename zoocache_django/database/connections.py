@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from zoocache_django.publishing import publishing
+from zoocache_django.database.publishing import publishing
 from zoocache_django.transactions import committing, end, of
 
 __all__ = ["PATCHES"]

@@ -1,7 +1,7 @@
 """What has to be known of a query to answer it from the cache: its key, and what its rows mean.
 
 The key is made of the SQL and its parameters, so that it says all that the database is asked. A
-queryset that was made by plain calls (:mod:`zoocache_django.recipes`) need not be compiled for it
+queryset that was made by plain calls (see ``recipes``) need not be compiled for it
 every time: the first one's SQL, with the values that were given, says as much.
 """
 
@@ -20,9 +20,9 @@ from django.db.models.sql.query import Query
 
 from zoocache_core import UnsupportedValue
 from zoocache_core.encoding import encode
-from zoocache_django.columns import field_text, fields_text, is_plain
-from zoocache_django.instances import Maker, maker
-from zoocache_django.recipes import Recipe
+from zoocache_django.queries.columns import field_text, fields_text, is_plain
+from zoocache_django.queries.instances import Maker, maker
+from zoocache_django.queries.recipes import Recipe
 
 __all__ = [
     "Compiled",

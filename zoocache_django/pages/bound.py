@@ -16,13 +16,13 @@ from uuid import UUID
 
 from zoocache_core import UnsupportedValue
 from zoocache_core.naming import class_label, is_unnamed
-from zoocache_django.identities import identify
+from zoocache_django.pages.identities import identify
 
 __all__ = ["Given", "closure_of", "state_of", "with_objects"]
 
 Given = Callable[[bool], "tuple[str, frozenset[str]]"]
 """Text that tells what a view holds, and the tags of the rows that were read for it. The argument
-is that of :func:`~zoocache_django.identities.identify`, which it may raise the errors of."""
+is that of :func:`~zoocache_django.pages.identities.identify`, which it may raise the errors of."""
 
 _log = logging.getLogger("zoocache.http")
 

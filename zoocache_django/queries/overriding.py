@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from zoocache_django.recipes import METHODS
+from zoocache_django.queries.recipes import METHODS
 
 __all__ = ["judge"]
 

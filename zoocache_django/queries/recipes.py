@@ -1,7 +1,7 @@
 """How a queryset was made, as far as that is plain: the methods called, and the values given.
 
 Two querysets of one model with equal recipes ask the same of the database, so that what was worked
-out for the first (:mod:`zoocache_django.plans`) serves the second, and no SQL has to be compiled.
+out for the first (see ``plans``) serves the second, and no SQL has to be compiled.
 """
 
 from __future__ import annotations

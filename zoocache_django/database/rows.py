@@ -15,7 +15,7 @@ from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import AND, WhereNode
 
-from zoocache_django.tables import MAX_ROWS, Model, name_of
+from zoocache_django.database.tables import MAX_ROWS, Model, name_of
 
 __all__ = ["forget_models", "identifies", "keys_of", "model_of", "pinned", "rows_by_table"]
 

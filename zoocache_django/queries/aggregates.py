@@ -15,9 +15,9 @@ from django.db.models.sql.query import Query
 
 from zoocache_core.encoding import encode
 from zoocache_core.naming import class_label
-from zoocache_django import plans
-from zoocache_django.columns import field_text
-from zoocache_django.recipes import Recipe
+from zoocache_django.queries import plans
+from zoocache_django.queries.columns import field_text
+from zoocache_django.queries.recipes import Recipe
 
 __all__ = ["key_for"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import models
 
-from zoocache_django import tables
+from zoocache_django.database import tables
 from zoocache_django.tags import model_tag, row_tag
 
 __all__ = ["rows_of", "tables_of"]

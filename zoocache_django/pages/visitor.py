@@ -23,9 +23,9 @@ from zoocache_core import UnsupportedValue
 from zoocache_core.deps import add_deps
 from zoocache_core.http.reads import ADDRESS, Reads, WatchedDict
 from zoocache_core.missing import MISSING
-from zoocache_django.arrivals import read_since_arrival
-from zoocache_django.identities import identify
-from zoocache_django.made_from import rows_of
+from zoocache_django.pages.arrivals import read_since_arrival
+from zoocache_django.pages.identities import identify
+from zoocache_django.pages.made_from import rows_of
 
 __all__ = ["Watch", "not_noticing", "user_text"]
 

@@ -22,12 +22,12 @@ from zoocache_core.http import PagePolicy
 from zoocache_core.http.key import digest
 from zoocache_core.http.reads import ADDRESS, HOST_KEYS, Reads
 from zoocache_core.missing import MISSING
-from zoocache_django.arrivals import read_since_arrival
-from zoocache_django.bound import Given
-from zoocache_django.identities import Unresolved, evaluated, identify
-from zoocache_django.observed import brought, watched
+from zoocache_django.pages.arrivals import read_since_arrival
+from zoocache_django.pages.bound import Given
+from zoocache_django.pages.identities import Unresolved, evaluated, identify
+from zoocache_django.pages.observed import brought, watched
+from zoocache_django.pages.visitor import user_text
 from zoocache_django.tags import as_deps
-from zoocache_django.visitor import user_text
 
 __all__ = ["DjangoRequest", "Unresolved"]
 

@@ -12,9 +12,9 @@ from django.db.models.sql.compiler import SQLCompiler
 from zoocache_core.deps import current_scope
 from zoocache_core.statements import Statement, control, parse
 from zoocache_django import reads, transactions
-from zoocache_django.compilers import at_work
-from zoocache_django.publishing import publishing
-from zoocache_django.tables import everything, known_tables
+from zoocache_django.database.compilers import at_work
+from zoocache_django.database.publishing import publishing
+from zoocache_django.database.tables import everything, known_tables
 from zoocache_django.transactions import Transaction
 from zoocache_django.writes import REFUSALS, CompiledWrite, tags_of, touch
 

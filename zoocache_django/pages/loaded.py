@@ -21,8 +21,8 @@ from django.utils.safestring import SafeString
 from zoocache_core import UnsupportedValue
 from zoocache_core.encoding import KeyAdapter, register_adapter_finder
 from zoocache_core.naming import class_label
-from zoocache_django.identities import Unresolved, identify
-from zoocache_django.portraits import portrait
+from zoocache_django.pages.identities import Unresolved, identify
+from zoocache_django.pages.portraits import portrait
 
 __all__ = ["install", "loaded", "noticing"]
 

@@ -21,7 +21,7 @@ from django.utils.functional import LazyObject
 
 from zoocache_core import UnsupportedValue
 from zoocache_core.naming import class_label
-from zoocache_django.identities import evaluated, identify
+from zoocache_django.pages.identities import evaluated, identify
 
 __all__ = ["portrait"]
 

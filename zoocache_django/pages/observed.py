@@ -17,8 +17,8 @@ from django.utils.functional import SimpleLazyObject, cached_property, empty
 
 from zoocache_core.http.reads import Reads, WatchedDict
 from zoocache_core.missing import MISSING
-from zoocache_django.identities import evaluated
-from zoocache_django.visitor import Watch, not_noticing
+from zoocache_django.pages.identities import evaluated
+from zoocache_django.pages.visitor import Watch, not_noticing
 
 __all__ = ["brought", "watched"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
-from zoocache_django.portraits import portrait
+from zoocache_django.pages.portraits import portrait
 
 __all__ = ["shape_of"]
 

@@ -1,7 +1,7 @@
 """Queries that the ORM compiles and executes: which rows they are about.
 
 The compiler that is at work is kept with its connection for as long as it executes, so that the
-statement can be told from a raw one where the cursor is given it (:mod:`zoocache_django.cursors`).
+statement can be told from a raw one where the cursor is given it (see ``cursors``).
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""What goes to the database and comes back: Django's cursors, compilers and connections."""
