@@ -198,6 +198,9 @@ class Machine:
         names = self.names
         chosen = [names[(first + 7 * n) % len(names)] for n in range(amount)]
         self.check(chosen)
+        if self.written:
+            # It would wait for the rows that are locked because they were written here.
+            chosen = [name for name in chosen if name != "locked_rows"]
         if not self.locked:
             self.elsewhere.submit(self.check, chosen).result()
 

@@ -178,9 +178,9 @@ def raw_with_names(using: str, n: int) -> Any:
 @reading
 def locked_rows(using: str, n: int) -> Any:
     with transaction.atomic(using):
-        # Others' locks are not waited for, and those of its own end with the savepoint.
+        # Its locks end with the savepoint, so that others can go on.
         before = transaction.savepoint(using)
-        found = rows(products(using).select_for_update(skip_locked=True).filter(pk=n))
+        found = rows(products(using).select_for_update().filter(pk=n))
         transaction.savepoint_rollback(before, using)
     return found
 
