@@ -424,6 +424,22 @@ class TestManualTransactions:
         assert title(book.pk) == "new"
         transaction.set_autocommit(False)
 
+    def test_what_the_driver_begins_no_transaction_for(self, book: Book) -> None:
+        # sqlite3 looks at the first word of a statement alone.
+        sql = "WITH one AS (SELECT 1) UPDATE library_book SET title = 'new' WHERE 1 IN one"
+        assert title(book.pk) == "old"
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            assert elsewhere(title.uncached, book.pk) == "new"
+            assert elsewhere(title, book.pk) == "new"
+            # In a transaction it is private, like everything else.
+            Book.objects.create(title="second")
+            cursor.execute(sql.replace("new", "newer"))
+        transaction.rollback()
+        before = invalidations()
+        assert title(book.pk) == "new"
+        assert invalidations() == before
+
 
 class TestSnapshots:
     def test_an_old_snapshot_never_reaches_others(self, book: Book) -> None:

@@ -125,6 +125,9 @@ def _write(
         finally:
             if tags and not refused and not _no_rows(cursor, statement):
                 transaction.touch(tags)
+                if _committed_by_itself(connection):
+                    with transactions.committing(connection):
+                        pass
     with publishing(tags) as outdating:
         try:
             result = execute()
@@ -185,6 +188,13 @@ def _steer(
 def _inside(connection: BaseDatabaseWrapper) -> bool:
     """Whether SQLite is in a transaction, which a savepoint begins if there is none."""
     return bool(connection.vendor == "sqlite" and connection.connection.in_transaction)
+
+
+def _committed_by_itself(connection: BaseDatabaseWrapper) -> bool:
+    """Whether what has just been written is in no transaction, although autocommit is off: SQLite's
+    driver begins one before INSERT, UPDATE, DELETE and REPLACE, and for nothing else (WITH, DDL)."""
+    driver = connection.connection
+    return connection.vendor == "sqlite" and driver is not None and not driver.in_transaction
 
 
 def _statement(text: str) -> Statement:
