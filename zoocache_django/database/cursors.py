@@ -192,7 +192,7 @@ def _inside(connection: BaseDatabaseWrapper) -> bool:
 
 def _committed_by_itself(connection: BaseDatabaseWrapper) -> bool:
     """Whether what has just been written is in no transaction, although autocommit is off: SQLite's
-    driver begins one before INSERT, UPDATE, DELETE and REPLACE, and for nothing else (WITH, DDL)."""
+    driver begins one before INSERT, UPDATE, DELETE and REPLACE, not before WITH or DDL."""
     driver = connection.connection
     return connection.vendor == "sqlite" and driver is not None and not driver.in_transaction
 
