@@ -82,8 +82,8 @@ class Runtime:
         # A lock of its own, held for no longer than an assignment takes: guards are also added by
         # watchers, while the lock of the trie is held. Reentrant, for the garbage collector may
         # close a connection at any moment, and a guard is removed thereby.
-        self._guarding = threading.RLock()
-        self._guards = Guards()
+        self._guards_lock = threading.RLock()
+        self.guarding = Guards()
         # The one that `isolation` adds and removes.
         self.keeper: Guard | None = None
         self._pruner: Pruner | None = None
@@ -120,7 +120,7 @@ class Runtime:
 
     def _assemble(self, settings: Settings) -> None:
         trie, report = PrefixTrie(), Reporter(settings.events)
-        parts = assemble(Context(settings, trie, report, self._guards))
+        parts = assemble(Context(settings, trie, report, self.guarding))
         self.trie = trie
         self.report = report
         self.now = settings.clock.monotonic
@@ -156,7 +156,7 @@ class Runtime:
             sequence, storage = self.sequence, self.storage
             self.configured = False
             self._unset()
-            self._guards.active = ()
+            self.guarding.active = ()
             self._position = None
             sequence.close()
             storage.close()
@@ -166,7 +166,7 @@ class Runtime:
         locks: list[Any] = [self._lifecycle]
         if self.configured:
             locks += [self.flights.lock, *self.storage.locks(), *self.sequence.locks()]
-        locks.append(self._guarding)
+        locks.append(self._guards_lock)
         return locks
 
     def after_fork(self) -> None:
@@ -206,9 +206,10 @@ class Runtime:
         """
         position = self.present()
         # Afterwards: a position that has moved is what adds guards.
-        if not self.guards:
+        guards = self.guarding.active
+        if not guards:
             return position
-        earlier = [stamp for guard in self.guards if (stamp := guard.stamp()) is not None]
+        earlier = [stamp for guard in guards if (stamp := guard.stamp()) is not None]
         # Anew, since a guard may find that a transaction has ended, and publish what it wrote.
         return min([*earlier, self.present()])
 
@@ -250,21 +251,21 @@ class Runtime:
     @property
     def guards(self) -> tuple[Guard, ...]:
         """Those asked at present."""
-        return self._guards.active
+        return self.guarding.active
 
     def add_guard(self, guard: Guard) -> None:
         """Ask ``guard`` at every read and store, until :meth:`remove_guard`.
 
         Adding it twice has no effect. A watcher may call this.
         """
-        with self._guarding:
+        with self._guards_lock:
             if guard not in self.guards:
-                self._guards.active = (*self.guards, guard)
+                self.guarding.active = (*self.guards, guard)
 
     def remove_guard(self, guard: Guard) -> None:
         """Stop asking ``guard``."""
-        with self._guarding:
-            self._guards.active = tuple([other for other in self.guards if other is not guard])
+        with self._guards_lock:
+            self.guarding.active = tuple([other for other in self.guards if other is not guard])
 
     def watch(self, moving: Callable[[], None]) -> None:
         """Call ``moving`` just before the position moves, until :meth:`unwatch`.
@@ -290,7 +291,7 @@ class Runtime:
 
     def hides(self, deps: Collection[str], stamp: int) -> bool:
         """Whether a transaction of this context forbids it a value with these deps and stamp."""
-        return self._guards.hide(deps, stamp)
+        return self.guarding.hide(deps, stamp)
 
     def uncommitted(self) -> bool:
         """Whether a transaction of this context forbids storing anything."""

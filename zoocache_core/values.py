@@ -106,7 +106,10 @@ def prepare(
         held, thaw = value, None
     else:
         held, thaw = engine.storage.freeze(key, value)
-    present = engine.trie.position if engine.direct and not engine.guards else engine.stamp()
+    # The position first, since what moves it adds guards.
+    present = engine.trie.position
+    if engine.guarding.active or not engine.direct:
+        present = engine.stamp()
     if stamp is None:
         stamp = stamp_of_miss(engine.generation, key)
     if stamp is None:
@@ -117,7 +120,7 @@ def prepare(
         stamp = present
     elif not engine.trie.valid(tags, stamp):
         return None
-    if engine.guards and engine.uncommitted():
+    if engine.guarding.active and engine.uncommitted():
         return None
     return engine.entry(held, thaw, tags, stamp, lifetime)
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from zoocache_core import Engine, isolation
+from zoocache_core.guards import Guard, Guards
 from zoocache_core.moments import Moment
 from zoocache_core.testing import in_threads
 from zoocache_core.transactions import Transaction
@@ -429,3 +430,40 @@ def test_a_transaction_is_not_given_what_another_process_has_committed_since(
     finally:
         engine.reset()
         other.reset()
+
+
+class Interrupted:
+    """Guards that somebody asks for just before somebody else commits."""
+
+    def __init__(self, guards: Guards, commit: Any) -> None:
+        self.guards = guards
+        self.commit = commit
+
+    @property
+    def active(self) -> tuple[Guard, ...]:
+        found = self.guards.active
+        commit, self.commit = self.commit, None
+        if commit is not None:
+            commit()
+        return found
+
+    @active.setter
+    def active(self, guards: tuple[Guard, ...]) -> None:
+        self.guards.active = guards
+
+
+def test_what_a_transaction_stores_is_not_made_newer_by_a_commit_in_that_moment(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = Reading(engine)
+    reading.start()
+    assert not engine.guards
+    with ThreadPoolExecutor(1) as pool, monkeypatch.context() as patches:
+        meanwhile = Interrupted(
+            engine.guarding, lambda: pool.submit(engine.invalidate, "row").result(20)
+        )
+        patches.setattr(engine, "guarding", meanwhile)
+        engine.set("k", "as the snapshot shows it", deps="row")
+        assert meanwhile.commit is None
+    reading.stop()
+    assert engine.get("k") is None
