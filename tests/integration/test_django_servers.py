@@ -67,9 +67,13 @@ class DjangoServer(ServerProcess):
         return [sys.executable, *(named.get(word, word) for word in self.arguments)]
 
     def answers(self) -> bool:
+        return self.answering() is not None
+
+    def answering(self) -> int | None:
+        """The process that answers, if there is one at the moment."""
         with suppress(OSError, http.client.HTTPException):
-            return bool(self.about()["pid"])
-        return False
+            return int(self.about()["pid"])
+        return None
 
     def _end(self, number: signal.Signals) -> None:
         # The reloader's child, and workers, are told as well.
@@ -146,7 +150,7 @@ def test_the_development_server_with_threads_that_reloads(tmp_path: Path, redis_
         os.utime(server.site, (later, later))
 
         def reloaded() -> bool:
-            return server.answers() and server.about()["pid"] != before
+            return server.answering() not in (None, before)
 
         assert wait_until(reloaded, deadline=30, interval=0.1), server.log
         # The pages have outlived it, and it knows what was invalidated before it began.
