@@ -61,6 +61,8 @@ def app(tmp_path: Path) -> Iterator[Flask]:
             db.create_all()
             add("one")
         yield app
+    with app.app_context():
+        db.engine.dispose()
 
 
 def add(name: str) -> None:
