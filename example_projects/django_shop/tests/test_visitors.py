@@ -141,6 +141,10 @@ def test_in_a_crowd_everybody_sees_their_own(stock: None, book: Product) -> None
             return f"<h1>Orders of {name}</h1>" in body and body.count("<td>") == 2 * bought[name]
         finally:
             connection.close()
+            if connection.connection is not None:
+                # Django leaves the connections to a database in memory open.
+                connection.connection.close()
+                connection.connection = None
 
     bought = dict.fromkeys(clients, 0)
     with ThreadPoolExecutor(4) as threads:
