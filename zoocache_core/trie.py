@@ -16,7 +16,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 
-from zoocache_core.globs import GLOBS, Globs, matches, pattern_of
+from zoocache_core.doubts import concerned
+from zoocache_core.globs import GLOBS, Globs, pattern_of
 
 __all__ = ["CALLS", "Node", "PrefixTrie"]
 
@@ -219,8 +220,10 @@ class PrefixTrie:
         Cost: the depth of each dep, or nothing when no number at all is above the stamp.
         """
         root, calls = self.root, self.calls
-        if self._doubts and self._doubtful(deps, key):
-            return False
+        if self._doubts:
+            paths = deps if key is None else (*deps, f"{CALLS}:{key}")
+            if concerned(paths, key, self._doubts):
+                return False
         if root.highest <= stamp and calls.highest <= stamp:
             return True
         if root.number > stamp:
@@ -286,26 +289,6 @@ class PrefixTrie:
                 else:
                     self._doubts.pop(tag, None)
             self.epoch += 1
-
-    def _doubtful(self, deps: Iterable[str], key: str | None) -> bool:
-        # A list, because another thread may add a doubt while this one looks.
-        doubts = list(self._doubts)
-        if "" in doubts:
-            return True
-        if key is not None:
-            patterns = filter(None, map(pattern_of, doubts))
-            if any(matches(pattern, key) for pattern in patterns):
-                return True
-        paths = [*deps] if key is None else [*deps, f"{CALLS}:{key}"]
-        for path in paths:
-            wild = path == "*" or path.endswith(":*")
-            base = path[:-1].rstrip(":") if wild else path
-            for tag in doubts:
-                if base == tag or base.startswith(tag + ":"):
-                    return True
-                if wild and (not base or tag.startswith(base + ":")):
-                    return True
-        return False
 
     def prune(self, before: float) -> list[tuple[str, int]]:
         """Drop branches not touched since ``before`` (clock seconds).
