@@ -26,15 +26,13 @@ from asgiref.sync import sync_to_async
 from django.db import models
 from django.db.models.query import ModelIterable, prefetch_related_objects
 
-from zoocache_core import Engine
-from zoocache_core.calls import pass_outward
-from zoocache_core.deps import current_scope
 from zoocache_core.settings import seconds
 from zoocache_django import conf, patches
 from zoocache_django.queries import aggregates, overriding, plans
 from zoocache_django.queries.prefetching import through_the_cache
 from zoocache_django.queries.recipes import METHODS, Recipe, followed_by
 from zoocache_django.queries.replays import executed, play
+from zoocache_django.queries.values import value_of
 
 __all__ = ["CachedQuerySet", "Caching", "Ttl", "cached_class"]
 
@@ -203,7 +201,7 @@ class CachedQuerySet(models.QuerySet[_M, Any]):
         plan, key = plans.remembered(owner, using, recipe, "rows")
         found = None
         if plan is None:
-            query = _resolved(asked() if asked else self)
+            query = plans.resolved(asked() if asked else self)
             if (found := plans.compiled(query, using)) is None:
                 return None
             if (planned := plans.plan_for(owner, query, using, recipe, found)) is None:
@@ -211,10 +209,10 @@ class CachedQuerySet(models.QuerySet[_M, Any]):
             plan, key = planned
 
         def read() -> Any:
-            query = _resolved(asked() if asked else self)
+            query = plans.resolved(asked() if asked else self)
             return executed(found or query, using, plan.converted, engine.direct)
 
-        rows = _value(engine, key, read, caching.ttl)
+        rows = value_of(engine, key, read, caching.ttl)
         if (
             plan.make is not None
             and self._iterable_class is ModelIterable
@@ -223,7 +221,7 @@ class CachedQuerySet(models.QuerySet[_M, Any]):
             made: list[Any] | None = plan.make(rows, using)
             if made is not None:
                 return iter(made)
-        return play(self, _resolved(self), self._iterable_class, plan, rows, found)
+        return play(self, plans.resolved(self), self._iterable_class, plan, rows, found)
 
     def _may_be_cached(self) -> bool:
         # What is read in order to be written is read afresh; and where nobody notices what is read
@@ -279,11 +277,11 @@ class CachedQuerySet(models.QuerySet[_M, Any]):
         if self._caching is None or not self._may_be_cached() or kind in self._beneath:
             return compute()
         owner, recipe = (self.model, self._caching), self._recipe
-        key = plans.key_for(owner, _resolved(self), self.db, self._known(), kind)
+        key = plans.key_for(owner, plans.resolved(self), self.db, self._known(), kind)
         if key is None:
             return compute()
         try:
-            return _value(conf.engine(), key, compute, self._caching.ttl)
+            return value_of(conf.engine(), key, compute, self._caching.ttl)
         finally:
             self._recipe = recipe
 
@@ -293,36 +291,14 @@ class CachedQuerySet(models.QuerySet[_M, Any]):
         if self._caching is None or not self._may_be_cached() or "aggregate" in self._beneath:
             return compute()
         owner, recipe = (self.model, self._caching), self._recipe
-        key = aggregates.key_for(owner, _resolved(self), self.db, self._known(), args, kwargs)
+        key = aggregates.key_for(owner, plans.resolved(self), self.db, self._known(), args, kwargs)
         if key is None:
             return compute()
         try:
-            found: dict[str, Any] = _value(conf.engine(), key, compute, self._caching.ttl)
+            found: dict[str, Any] = value_of(conf.engine(), key, compute, self._caching.ttl)
         finally:
             self._recipe = recipe
         return found
-
-
-def _resolved(queryset: CachedQuerySet[Any]) -> Any:
-    """The query, for one who will not change it."""
-    if queryset._deferred_filter is None:
-        return queryset._query
-    return _query.fget(queryset)
-
-
-def _value(
-    engine: Engine,
-    key: str,
-    compute: Callable[[], Any],
-    ttl: float | None,
-) -> Any:
-    entry = engine.hit(key)
-    if entry is None:
-        return engine.fetch(key, compute, ttl=ttl)
-    scope = current_scope()
-    if scope is not None:
-        pass_outward(scope, entry.deps, key)
-    return entry.value()
 
 
 def _followed_by_recipe(name: str) -> Callable[..., Any]:

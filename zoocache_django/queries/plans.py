@@ -33,7 +33,10 @@ __all__ = [
     "key_for",
     "plan_for",
     "remembered",
+    "resolved",
 ]
+
+_query: Any = models.QuerySet.query
 
 _VOLATILE: Final = re.compile(
     r"\b(rand|random|randomblob|now|uuid\w*|gen_random_uuid|timeofday|clock_timestamp|nextval"
@@ -72,6 +75,13 @@ _plans: Final[dict[Any, Plan | str]] = {}
 def forget() -> None:
     """Work everything out anew: a setting was changed."""
     _plans.clear()
+
+
+def resolved(queryset: Any) -> Any:
+    """The query of a cached queryset, for one who will not change it."""
+    if queryset._deferred_filter is None:
+        return queryset._query
+    return _query.fget(queryset)
 
 
 def remembered(owner: Any, using: str, recipe: Recipe | None, kind: str) -> tuple[Any, str]:
