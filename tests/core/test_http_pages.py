@@ -413,7 +413,8 @@ def test_a_page_known_not_to_be_storable_is_waited_for_by_nobody():
         both_inside.wait(20)
         return Sent(headers=(("Set-Cookie", "a=1"),))
 
-    in_threads(4, lambda index: site.get(view))
+    answers = in_threads(4, lambda index: site.get(view))
+    assert [answer.outcome for answer in answers] == ["BYPASS"] * 4
 
 
 def test_a_page_that_can_be_stored_again_is_shared_again():

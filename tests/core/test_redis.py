@@ -606,7 +606,10 @@ def test_a_password_is_not_shown(private_redis: RedisServer) -> None:
 
 
 def test_configuring_needs_no_server() -> None:
-    Engine(storage_url="redis://127.0.0.1:1").reset()
+    engine = Engine(storage_url="redis://127.0.0.1:1")
+    assert engine.configured
+    assert engine.stats().errors == 0
+    engine.reset()
 
 
 def test_the_server_may_be_named_as_the_bus_too(redis_url: str, trips: list[int]) -> None:
